@@ -1,0 +1,111 @@
+// The two load generators: SIPp for CPU per call, and our own sender where single calls must be followed.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freeUdpPort, killAtExit } from './server-process.mjs';
+
+const kReceiveBufferBytes = 4 << 20;
+const kCallLimit = 200_000;
+const kGraceSeconds = 20;
+
+/**
+ * SIPp writes a duration as hours, minutes, seconds and microseconds, all with colons between.
+ * @param {string} text
+ */
+function durationMs(text) {
+  const [hours, minutes, seconds, microseconds = 0] = text.split(':').map(Number);
+  return ((hours * 60 + minutes) * 60 + seconds) * 1000 + microseconds / 1000;
+}
+
+/**
+ * @param {string} file semicolon-separated, the first line names the columns
+ * @returns {Record<string, string>[]}
+ */
+function readTable(file) {
+  const [head, ...lines] = readFileSync(file, 'latin1').trim().split('\n').map((line) => line.split(';'));
+  return lines.map((line) => Object.fromEntries(head.map((column, index) => [column, line[index]])));
+}
+
+/**
+ * Rate at which SIPp really started calls, over the time it was sending.
+ * @param {Record<string, string>[]} table
+ * @param {number} calls
+ */
+function achievedRate(table, calls) {
+  const sending = table.filter((line) => Number(line['TotalCallCreated']) < calls);
+  const first = sending[0];
+  const last = sending[sending.length - 1];
+  if (!first || first === last) return NaN;
+  // CurrentTime is "date <tab> time <tab> seconds since 1970".
+  const seconds = (/** @type {Record<string, string>} */ line) => Number(line['CurrentTime'].split('\t')[2]);
+  return (Number(last['TotalCallCreated']) - Number(first['TotalCallCreated'])) / (seconds(last) - seconds(first));
+}
+
+/**
+ * One SIPp run at a fixed rate, over when every call has ended.
+ * @param {object} options
+ * @param {number} options.port
+ * @param {number} options.core
+ * @param {'options' | 'invite'} options.method
+ * @param {string} options.route
+ * @param {number} options.rate calls a second
+ * @param {number} options.calls
+ */
+export async function runSipp({ port, core, method, route, rate, calls }) {
+  const folder = mkdtempSync(join(tmpdir(), 'bench-sipp-'));
+  const scenario = fileURLToPath(new URL(`sipp/${method}.xml`, import.meta.url));
+  const statistics = join(folder, 'statistics.csv');
+  const limitSeconds = Math.ceil(calls / rate + kGraceSeconds);
+  const command = [
+    'sipp', `127.0.0.1:${port}`, '-sf', scenario, '-key', 'route', route, '-i', '127.0.0.1', '-p', await freeUdpPort(),
+    '-r', rate, '-m', calls, '-l', kCallLimit, '-buff_size', kReceiveBufferBytes, '-deadcall_wait', 0, '-nostdin',
+    '-timeout', `${limitSeconds}s`, '-trace_stat', '-stf', statistics, '-fd', 1,
+  ].map(String);
+  const child = spawn('taskset', ['-c', String(core), ...command], { cwd: folder, stdio: 'ignore' });
+  killAtExit(child);
+  const killer = setTimeout(() => child.kill('SIGKILL'), (limitSeconds + kGraceSeconds) * 1000);
+  const exitCode = await new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
+  clearTimeout(killer);
+  try {
+    const table = readTable(statistics);
+    const last = table[table.length - 1];
+    if (!last) throw new Error('no line');
+    return {
+      exitCode,
+      calls,
+      ok: Number(last['SuccessfulCall(C)']),
+      failed: Number(last['FailedCall(C)']),
+      retransmitted: Number(last['Retransmissions(C)']),
+      meanResponseMs: durationMs(last['ResponseTime1(C)']),
+      achievedRate: achievedRate(table, calls),
+    };
+  } catch (error) {
+    throw new Error(`SIPp (exit ${exitCode}) left no statistics`, { cause: error });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Our sender in a process of its own, so that it can be pinned and the harness does not disturb its clock.
+ * @param {import('./sender.mjs').SenderOptions} options
+ * @param {number} core
+ * @param {(event: string) => void} [onEvent] told `suspended` once the last call has had its 100
+ * @returns {Promise<import('./sender.mjs').SenderResult>}
+ */
+export function runSender(options, core, onEvent = () => {}) {
+  const main = fileURLToPath(new URL('sender-main.mjs', import.meta.url));
+  const child = spawn('taskset', ['-c', String(core), process.execPath, main, JSON.stringify(options)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  killAtExit(child);
+  return new Promise((resolve, reject) => {
+    child.on('message', (/** @type {any} */ message) => {
+      if (message.event === 'done') resolve(message.result);
+      else onEvent(message.event);
+    });
+    child.once('exit', (code, signal) => reject(new Error(`the sender ended early (${code ?? signal})`)));
+  });
+}

@@ -1,0 +1,70 @@
+// How late a suspended call goes on, seen by the caller: its answer's time, less the delay asked for, less the round
+// trip of calls that are answered directly in the same run.
+import { runSender } from '../load.mjs';
+import { watchOthers } from '../process-tree.mjs';
+import { quantile, rounded } from '../statistics.mjs';
+import { markdownTable } from '../report.mjs';
+import { inTurns } from '../turns.mjs';
+
+export const name = 'timer-lateness';
+export const title = 'Lateness of a suspended call in milliseconds';
+/** @type {string[]} */
+export const needs = [];
+
+const kWarmUpCalls = 1000;
+
+/** @param {boolean} quick */
+export function cases(quick) {
+  const rates = quick ? [50] : [50, 1000];
+  const delays = quick ? [5, 100] : [5, 100, 1000];
+  return rates.flatMap((rate) => delays.map((delayMs) => ({ rate, delayMs })));
+}
+
+/** @param {import('../turns.mjs').Context} context */
+export async function run(context) {
+  return inTurns(context, cases(context.quick), async (server, { rate, delayMs }) => {
+    const seconds = context.quick ? 4 : rate > 100 ? 5 : 10;
+    const routes = [{ user: 'msdelay', delayMs }, { user: 'direct', delayMs: 0 }];
+    const load = { port: server.port, method: /** @type {const} */ ('OPTIONS'), routes, latencies: true };
+    await runSender({ ...load, rate: 500, calls: kWarmUpCalls }, context.cores.load);
+
+    const others = watchOthers();
+    // Every second request is a direct one, so each route runs at the rate of the case.
+    const calls = 2 * rate * seconds;
+    const result = await runSender({ ...load, rate: 2 * rate, calls }, context.cores.load);
+    const [suspended, direct] = result.routes;
+    const lateness = (suspended.latenciesMs ?? []).map((latencyMs) => latencyMs - delayMs - direct.p50Ms);
+    const missing = calls - result.answered;
+    return {
+      ok: missing === 0,
+      ...(missing === 0 ? {} : { why: `${missing} of ${calls} calls not answered with 404` }),
+      figures: {
+        directP50Ms: direct.p50Ms,
+        p50Ms: rounded(quantile(lateness, 0.5)),
+        p90Ms: rounded(quantile(lateness, 0.9)),
+        p99Ms: rounded(quantile(lateness, 0.99)),
+        maxMs: rounded(lateness[lateness.length - 1] ?? NaN),
+        earliestMs: rounded(lateness[0] ?? NaN),
+        early: result.early,
+        othersPercent: rounded(others()),
+      },
+    };
+  });
+}
+
+/** @param {import('../turns.mjs').Row[]} rows */
+export function table(rows) {
+  const head = ['calls/s', 'delay', 'server', 'p50', 'p90', 'p99', 'max', 'earliest', 'early', 'runs', 'notes'];
+  const body = rows.map(({ case: testCase, contender, figures, used, notes }) => [
+    testCase.rate,
+    `${testCase.delayMs} ms`,
+    contender,
+    ...['p50Ms', 'p90Ms', 'p99Ms'].map((figure) => figures[figure]?.median.toFixed(2) ?? '-'),
+    figures.maxMs?.max.toFixed(2) ?? '-',
+    figures.earliestMs?.min.toFixed(2) ?? '-',
+    figures.early?.max ?? '-',
+    used,
+    notes.join('; '),
+  ]);
+  return markdownTable(head, body);
+}

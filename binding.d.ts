@@ -1,0 +1,103 @@
+/**
+ * The one contract between TypeScript and the native addon: flat functions over numbers, strings and typed arrays.
+ *
+ * TypeScript has checked every argument before it calls; the addon trusts types and checks only what could harm the
+ * process (indexes, generations, lengths). A function that can be refused returns a status number of
+ * `constants.status`; none throws, except where said.
+ *
+ * An `engine` is a number valid in the whole process. A `channel` is a number valid in the JavaScript environment that
+ * opened it. A message is named by (index, generation) of its slot; `owner` is 1 while the caller is the thread that runs
+ * its route and 0 otherwise (then the read takes a lock and copes with a call that has ended).
+ */
+
+export type Status = number;
+
+export interface Constants {
+  readonly version: number;
+  /** Status names in camelCase -> number. */
+  readonly status: Readonly<Record<StatusName, number>>;
+  /** Kinds of record that a batch holds. */
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number };
+  /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
+  readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
+  /** Fields for messageString. */
+  readonly field: Readonly<Record<FieldName, number>>;
+  /** Fields for messageNumber. */
+  readonly number: Readonly<Record<NumberName, number>>;
+  /** Method names by method number; '' for any other. */
+  readonly methods: readonly string[];
+  /** Names of the values that engineStats and groupStats write, in order. */
+  readonly engineStats: readonly string[];
+  readonly groupStats: readonly string[];
+  readonly malformed: readonly string[];
+  /** group number that stands for "the thread that suspended". */
+  readonly ownThread: number;
+}
+
+export type StatusName =
+  | 'ok' | 'staleHandle' | 'alreadySuspended' | 'notSuspended' | 'alreadyAnswered' | 'cancelled' | 'slotsExhausted'
+  | 'groupFull' | 'noWorkers' | 'payloadTooLarge' | 'noTransaction' | 'closed' | 'notAnswerable';
+export type FieldName =
+  | 'method' | 'ruri' | 'callId' | 'fromUri' | 'fromUser' | 'fromTag' | 'toUri' | 'toUser' | 'toTag' | 'contact'
+  | 'userAgent' | 'body' | 'srcIp' | 'cseqMethod';
+export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'size' | 'receiver';
+
+export interface Binding {
+  readonly constants: Constants;
+
+  /** Starts to put an engine together. Returns its number. */
+  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number): number;
+  /** Returns the group's number: 0, 1, 2 … in the order of calls. Before engineBuild. */
+  engineAddGroup(engine: number, name: string, workers: number, nonblock: boolean, usleepUs: number, maxQueue: number): number;
+  /** Maps the memory. Throws when the address space cannot be had. */
+  engineBuild(engine: number): void;
+  /** Opens a socket; they are numbered address * receivers + receiver. Returns the port, or the negative errno. */
+  engineListen(engine: number, socket: number, host: string, port: number, receiveBufferBytes: number, share: boolean): number;
+  /** Starts ticker and stand-in. */
+  engineStart(engine: number): void;
+  /** New requests get 503 from now on. */
+  engineStopIntake(engine: number): void;
+  /** Messages that wait for a route or are in one. */
+  engineInScript(engine: number): number;
+  /** Ends whatever is in a script with this reply. Returns how many calls that were. */
+  engineConcludeAll(engine: number, code: number, reason: string): number;
+  /** A thread is gone: what it was running or had asleep gets 500. Returns how many calls that were. */
+  engineThreadGone(engine: number, thread: number): number;
+  /** Ends the native threads and closes the sockets. */
+  engineStop(engine: number): void;
+  engineStats(engine: number, out: Float64Array): void;
+  groupStats(engine: number, group: number, out: Float64Array): void;
+  malformedStats(engine: number, out: Float64Array): void;
+
+  /**
+   * Connects this environment to an engine as thread number `thread` (receivers first, then the workers group by
+   * group); `group` is -1 for a receiver. `onBatch(count)` is called with `count` records of `constants.record.words`
+   * words each in `records`: index, generation, kind | method << 8, route. Returns the channel's number.
+   */
+  channelOpen(engine: number, thread: number, group: number, worker: number, records: Uint32Array, onBatch: (count: number) => void): number;
+  /** Receivers: starts to read the sockets. */
+  channelListen(channel: number): void;
+  /** Goes on after a pause that `onBatch` asked for by returning true. */
+  channelRun(channel: number): void;
+  /** Keeps the event loop alive (true) or not. */
+  channelRef(channel: number, ref: boolean): void;
+  channelClose(channel: number): void;
+
+  reply(channel: number, index: number, generation: number, code: number, reason: string, extraLines: string, stateless: boolean): Status;
+  newTransaction(channel: number, index: number, generation: number): Status;
+  /** `group` may be constants.ownThread; then `route` is ignored and a record of kind `wake` comes back to this thread. */
+  suspend(channel: number, index: number, generation: number, route: number, group: number, delayMs: number, roundMs: number): Status;
+  queueTask(channel: number, index: number, generation: number, route: number, group: number): Status;
+  /** Ends a run outside of a batch. True when the call got its 500. */
+  finish(channel: number, index: number, generation: number, outcome: number): boolean;
+
+  /** null: not there, or the call has ended (see messageIsCurrent). Folded lines are joined. */
+  messageString(channel: number, index: number, generation: number, owner: number, field: number): string | null;
+  messageNumber(channel: number, index: number, generation: number, owner: number, field: number): number;
+  /** The value of the header's `nth` line (0 is the first), or null. */
+  messageHeader(channel: number, index: number, generation: number, owner: number, name: string, nth: number): string | null;
+  messageRaw(channel: number, index: number, generation: number, owner: number): Buffer | null;
+  /** True when the guard lets the message through to a full parser. */
+  messageIsTame(channel: number, index: number, generation: number, owner: number): boolean;
+  messageIsCurrent(channel: number, index: number, generation: number): boolean;
+}

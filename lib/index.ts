@@ -1,0 +1,18 @@
+export { defineProxy } from './define-proxy.ts';
+export type {
+  AsyncParams,
+  GroupDefinition,
+  ProxyDefinition,
+  ProxySettings,
+  RouteHandler,
+  SworkerParams,
+  TmParams,
+} from './define-proxy.ts';
+export { SipAsyncError } from './errors.ts';
+export type { ErrorCode } from './errors.ts';
+export type { LogLevel } from './config/limits.ts';
+export type { BoundAddress } from './bound-address.ts';
+export type { Message, ParsedMessage } from './message.ts';
+export { startProxy } from './proxy.ts';
+export type { CloseReport, Proxy } from './proxy.ts';
+export type { GroupStats, Percentiles, ProxyStats } from './stats.ts';

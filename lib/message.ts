@@ -1,0 +1,524 @@
+import { createRequire } from 'node:module';
+import { native } from './binding.ts';
+import { makeError } from './errors.ts';
+import type { ErrorName, SipAsyncError } from './errors.ts';
+import { errorOfStatus, MODULE_GROUP_NUMBER } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
+import { checkText, parseDelay } from './tm/arguments.ts';
+
+const { field: FIELD, number: NUMBER, status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
+const ACK = METHODS.indexOf('ACK');
+const INVALID_IN_LINE = /[\r\n\0]/;
+
+/**
+ * How a script ends where Kamailio says that a function "exits the execution of the script". No Error and no stack: it
+ * is thrown for every call. Only lib/script.ts catches it.
+ */
+export const SCRIPT_END = Object.freeze({
+  toString: () => 'sip-async: the script has ended here (let this pass when you catch errors)',
+});
+
+// What the script may still do with the message.
+const RUNNING = 0;
+const SLEEPING = 1; // awaits asyncSleep
+const SUSPENDED = 2; // goes on elsewhere
+const GIVEN_UP = 3; // exit() or drop()
+const ENDED = 4; // the route has returned
+
+/** A SIP message whole, as the `sip` package's `parse` gives it. */
+export type ParsedMessage = Record<string, unknown>;
+let parseWhole: ((text: string) => ParsedMessage | undefined) | undefined;
+
+/**
+ * A SIP request in a route.
+ *
+ * It is a handle: every property is read from the native index when it is asked for, and nothing is parsed before. It is
+ * good for the run of the route that it was given to; `asyncSleep` is part of the same run. Properties that are not in
+ * the message, and all of them once the call has ended, read as `null`.
+ *
+ * Functions that can fail return `false` and leave the reason in {@link asyncError}; arguments of a wrong type throw a
+ * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
+ * on it throws `SIPASYNC_ERR_SUSPENDED`.
+ */
+export class Message {
+  /** The slot; with {@link generation} what Kamailio calls (tindex, tlabel). */
+  readonly index: number;
+  /** The slot's generation: tells this call from all others that use the slot before and after it. */
+  readonly generation: number;
+  /** Name of the route block that runs, `requestRoute` for the request route. */
+  readonly route: string;
+  readonly #runtime: Runtime;
+  readonly #method: number;
+  #state = RUNNING;
+  #dropped = false;
+  #settled: boolean;
+  #owner = 1;
+  #error: SipAsyncError | null = null;
+  #extraLines = '';
+  #vars: Record<string, unknown> | undefined;
+  #controller: AbortController | undefined;
+  #sleeper: ((woken: boolean) => void) | undefined;
+  #parsed: ParsedMessage | undefined;
+
+  /** @internal */
+  constructor(runtime: Runtime, index: number, generation: number, method: number, route: string) {
+    this.#runtime = runtime;
+    this.index = index;
+    this.generation = generation;
+    this.#method = method;
+    this.route = route;
+    this.#settled = method === ACK;
+  }
+
+  // ---- reading -------------------------------------------------------------------------------------------------------
+
+  #string(field: number): string | null {
+    return native.messageString(this.#runtime.channel, this.index, this.generation, this.#owner, field);
+  }
+  #number(field: number): number {
+    return native.messageNumber(this.#runtime.channel, this.index, this.generation, this.#owner, field);
+  }
+
+  /** The method, as `INVITE` (`$rm`). */
+  get method(): string {
+    return METHODS[this.#method] || (this.#string(FIELD.method) ?? '');
+  }
+  /** The Request-URI as it was received (`$ru`). */
+  get ruri(): string | null {
+    return this.#string(FIELD.ruri);
+  }
+  /** The status of a reply; `null` for a request (`$rs`). */
+  get status(): number | null {
+    return null;
+  }
+  /** The reason phrase of a reply; `null` for a request (`$rr`). */
+  get reason(): string | null {
+    return null;
+  }
+  /** Whether this is a request and no reply. */
+  get isRequest(): boolean {
+    return true;
+  }
+  /** `$ci` */
+  get callId(): string | null {
+    return this.#string(FIELD.callId);
+  }
+  /** The CSeq number (`$cs`). */
+  get cseq(): number {
+    return this.#number(NUMBER.cseq);
+  }
+  /** The URI of From (`$fu`). */
+  get fromUri(): string | null {
+    return this.#string(FIELD.fromUri);
+  }
+  /** The user in the URI of From (`$fU`). */
+  get fromUser(): string | null {
+    return this.#string(FIELD.fromUser);
+  }
+  /** `$ft` */
+  get fromTag(): string | null {
+    return this.#string(FIELD.fromTag);
+  }
+  /** The URI of To (`$tu`). */
+  get toUri(): string | null {
+    return this.#string(FIELD.toUri);
+  }
+  /** The user in the URI of To (`$tU`). */
+  get toUser(): string | null {
+    return this.#string(FIELD.toUser);
+  }
+  /** `$tt`; `null` outside a dialog. */
+  get toTag(): string | null {
+    return this.#string(FIELD.toTag);
+  }
+  /** The value of the first Contact line (`$ct`). */
+  get contact(): string | null {
+    return this.#string(FIELD.contact);
+  }
+  /** `$ua` */
+  get userAgent(): string | null {
+    return this.#string(FIELD.userAgent);
+  }
+  /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. */
+  get body(): string | null {
+    return this.#string(FIELD.body);
+  }
+  /** The address the message came from (`$si`). */
+  get srcIp(): string | null {
+    return this.#string(FIELD.srcIp);
+  }
+  /** The port the message came from (`$sp`). */
+  get srcPort(): number {
+    return this.#number(NUMBER.srcPort);
+  }
+  /** The transport it came by (`$proto`). */
+  get proto(): 'udp' {
+    return 'udp';
+  }
+  /** A copy of the message as it was received; `null` once the call has ended (`$mb`). */
+  get raw(): Buffer | null {
+    return native.messageRaw(this.#runtime.channel, this.index, this.generation, this.#owner);
+  }
+
+  /** The value of the first header line of this name, in any case, long or compact (`$hdr(name)`); `null` if none. */
+  header(name: string): string | null {
+    checkText(name, 'name');
+    return native.messageHeader(this.#runtime.channel, this.index, this.generation, this.#owner, name, 0);
+  }
+
+  /** The values of all header lines of this name, from the top. Several values on one line stay together. */
+  headers(name: string): string[] {
+    checkText(name, 'name');
+    const values: string[] = [];
+    for (;;) {
+      const { channel } = this.#runtime;
+      const value = native.messageHeader(channel, this.index, this.generation, this.#owner, name, values.length);
+      if (value === null) return values;
+      values.push(value);
+    }
+  }
+
+  /**
+   * The whole message parsed by the `sip` package, on the first use.
+   *
+   * @throws SipAsyncError `SIPASYNC_ERR_NOT_INDEXED` when the message holds what that parser cannot be trusted with;
+   *   `SIPASYNC_ERR_STALE_HANDLE` when the call has ended
+   */
+  get parsed(): ParsedMessage {
+    if (this.#parsed !== undefined) return this.#parsed;
+    const raw = this.raw;
+    if (raw === null) throw makeError('STALE_HANDLE');
+    if (!native.messageIsTame(this.#runtime.channel, this.index, this.generation, this.#owner)) {
+      throw makeError('NOT_INDEXED');
+    }
+    // Loaded on the first use: most proxies never need it.
+    parseWhole ??= (createRequire(import.meta.url)('sip') as { parse: typeof parseWhole }).parse!;
+    let parsed: ParsedMessage | undefined;
+    try {
+      parsed = parseWhole(raw.toString('utf8'));
+    } catch (cause) {
+      throw makeError('NOT_INDEXED', undefined, cause);
+    }
+    if (parsed === undefined) throw makeError('NOT_INDEXED');
+    this.#parsed = parsed;
+    return parsed;
+  }
+
+  /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
+  get var(): Record<string, unknown> {
+    this.#vars ??= {};
+    return this.#vars;
+  }
+
+  /**
+   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps.
+   */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  /** Why the last function returned `false`; `null` after one that succeeded. */
+  get asyncError(): SipAsyncError | null {
+    return this.#error;
+  }
+
+  // ---- replies -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Adds a header line to the next reply that is made here (`append_to_reply`).
+   *
+   * @param line one header, with or without the line end
+   * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
+   */
+  appendToReply(line: string): boolean {
+    this.#mustBeLive();
+    checkText(line, 'line');
+    const header = line.replace(/\r?\n$/, '');
+    if (INVALID_IN_LINE.test(header) || !/^[^\s:]+\s*:/.test(header)) return this.#refuse('INVALID_STATUS');
+    this.#extraLines += `${header}\r\n`;
+    return this.#done();
+  }
+
+  /**
+   * Replies through the transaction, from the thread that calls (`send_reply`). A final reply is repeated as RFC 3261
+   * wants it, and retransmissions of the request are answered with it.
+   *
+   * @param code 100 to 699
+   * @param reason the phrase; the usual one of the code when it is left out
+   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK), `INVALID_STATUS`
+   */
+  sendReply(code: number, reason = ''): boolean {
+    return this.#reply(code, reason, false);
+  }
+
+  /** The same as {@link sendReply} (`t_reply`). */
+  tReply(code: number, reason = ''): boolean {
+    return this.#reply(code, reason, false);
+  }
+
+  /**
+   * Replies without a transaction (`sl_send_reply`): nothing is kept, and a retransmission is a new message. Once the
+   * call was made a transaction (`tNewtran`, or a suspension) the reply goes through it all the same.
+   */
+  slSendReply(code: number, reason = ''): boolean {
+    return this.#reply(code, reason, true);
+  }
+
+  /** Replies 500 without a transaction (`sl_reply_error`). */
+  slReplyError(): boolean {
+    return this.#reply(500, '', true);
+  }
+
+  #reply(code: number, reason: string, stateless: boolean): boolean {
+    this.#mustBeLive();
+    if (typeof code !== 'number') throw new TypeError(`code: expected a number, got ${typeof code}`);
+    checkText(reason, 'reason');
+    if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
+    if (INVALID_IN_LINE.test(reason) || reason.length > 200) return this.#refuse('INVALID_STATUS', 'reason');
+    const { channel } = this.#runtime;
+    const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
+    if (status !== STATUS.ok) return this.#refuseStatus(status);
+    this.#extraLines = '';
+    if (code >= 200) this.#settled = true;
+    return this.#done();
+  }
+
+  // ---- transaction ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes the request a transaction at once (`t_newtran`): an INVITE gets its 100, and every later reply goes through
+   * the transaction. Suspending functions do this by themselves.
+   *
+   * @returns `false` with `NO_TRANSACTION` (an ACK), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`, `CANCELLED`
+   */
+  tNewtran(): boolean {
+    this.#mustBeLive();
+    const status = native.newTransaction(this.#runtime.channel, this.index, this.generation);
+    return status === STATUS.ok ? this.#done() : this.#refuseStatus(status);
+  }
+
+  /** Ends the script here (`exit`). A call that has no final reply then gets 500. */
+  exit(): never {
+    this.#mustBeLive();
+    this.#state = GIVEN_UP;
+    throw SCRIPT_END;
+  }
+
+  /** Ends the script here and the message with it (`drop`): no reply is sent, retransmissions are absorbed. */
+  drop(): never {
+    this.#mustBeLive();
+    this.#state = GIVEN_UP;
+    this.#dropped = true;
+    throw SCRIPT_END;
+  }
+
+  // ---- suspending ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Suspends the call and runs a route block after so many seconds, in one of the module's `workers` (`async_route`).
+   *
+   * @param routename a block of `route`
+   * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
+   * @returns does not return on success (unless `modparam async return` says otherwise); `false` with `UNKNOWN_ROUTE`,
+   *   `DELAY_OUT_OF_RANGE`, `NO_WORKERS`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`, `ALREADY_ANSWERED`,
+   *   `CANCELLED`; then nothing has changed
+   */
+  asyncRoute(routename: string, seconds: number | string): boolean {
+    checkText(routename, 'routename');
+    const delay = parseDelay(seconds, 'seconds', this.#runtime.maxSeconds);
+    if (this.#refusesSuspension()) return false;
+    const route = this.#runtime.routeNumbers.get(routename);
+    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
+    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+    return this.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
+  }
+
+  /**
+   * Suspends the call and runs a route block after so many milliseconds, in the group "default", or in the module's
+   * workers when there is no such group (`async_ms_route`). The due time rounds up to a multiple of `ms_timer`.
+   *
+   * @param routename a block of `route`
+   * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
+   * @returns as {@link asyncRoute}; also `false` with `MS_TIMER_DISABLED`
+   */
+  asyncMsRoute(routename: string, milliseconds: number | string): boolean {
+    checkText(routename, 'routename');
+    const delay = parseDelay(milliseconds, 'milliseconds', this.#runtime.maxMs);
+    if (this.#refusesSuspension()) return false;
+    const { msTimerMs } = this.#runtime.config.async;
+    if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
+    const route = this.#runtime.routeNumbers.get(routename);
+    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
+    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+    return this.#suspend(route, this.#runtime.msGroup, delay, msTimerMs);
+  }
+
+  /**
+   * Suspends the call for so many seconds and goes on with the next statement, in the same thread, with every local
+   * variable kept (`async_sleep`).
+   *
+   * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
+   * @returns `true` when the time is over; `false` as {@link asyncRoute}, and with `CANCELLED` when the call was
+   *   cancelled meanwhile
+   */
+  async asyncSleep(seconds: number | string): Promise<boolean> {
+    const delay = parseDelay(seconds, 'seconds', this.#runtime.maxSeconds);
+    if (this.#refusesSuspension()) return false;
+    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+    return this.#sleep(delay * 1000, 1);
+  }
+
+  /**
+   * The same in milliseconds (`async_ms_sleep`).
+   *
+   * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
+   */
+  async asyncMsSleep(milliseconds: number | string): Promise<boolean> {
+    const delay = parseDelay(milliseconds, 'milliseconds', this.#runtime.maxMs);
+    if (this.#refusesSuspension()) return false;
+    const { msTimerMs } = this.#runtime.config.async;
+    if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
+    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+    return this.#sleep(delay, msTimerMs);
+  }
+
+  /**
+   * Suspends the call and runs a route block at once in the first worker group (`async_task_route`).
+   *
+   * @returns as {@link asyncRoute}; also `false` with `GROUP_FULL`
+   */
+  asyncTaskRoute(routename: string): boolean {
+    checkText(routename, 'routename');
+    if (this.#refusesSuspension()) return false;
+    const route = this.#runtime.routeNumbers.get(routename);
+    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
+    if (this.#runtime.firstGroup < 0) return this.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
+    return this.#queue(route, this.#runtime.firstGroup);
+  }
+
+  /**
+   * Suspends the call and runs a route block at once in a worker group (`async_task_group_route`).
+   *
+   * @param groupname a group of `asyncWorkersGroup`, or "default"
+   * @returns as {@link asyncRoute}; also `false` with `UNKNOWN_GROUP`, `GROUP_FULL`
+   */
+  asyncTaskGroupRoute(routename: string, groupname: string): boolean {
+    checkText(routename, 'routename');
+    checkText(groupname, 'groupname');
+    if (this.#refusesSuspension()) return false;
+    const route = this.#runtime.routeNumbers.get(routename);
+    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
+    const group = this.#runtime.groupNumbers.get(groupname);
+    if (group === undefined) return this.#refuse('UNKNOWN_GROUP', groupname);
+    return this.#queue(route, group);
+  }
+
+  #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean {
+    const { channel } = this.#runtime;
+    return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
+  }
+
+  #queue(route: number, group: number): boolean {
+    return this.#gone(native.queueTask(this.#runtime.channel, this.index, this.generation, route, group));
+  }
+
+  /** After a suspension: ends the script, or says what `modparam async return` wants said. */
+  #gone(status: number): boolean {
+    if (status !== STATUS.ok) return this.#refuseStatus(status);
+    this.#state = SUSPENDED;
+    this.#owner = 0;
+    this.#error = null;
+    const { returnValue } = this.#runtime.config.async;
+    if (returnValue === 0) throw SCRIPT_END;
+    return returnValue > 0;
+  }
+
+  async #sleep(delayMs: number, roundMs: number): Promise<boolean> {
+    const { channel } = this.#runtime;
+    const status = native.suspend(channel, this.index, this.generation, 0, ownThread, delayMs, roundMs);
+    if (status !== STATUS.ok) return this.#refuseStatus(status);
+    this.#state = SLEEPING;
+    this.#owner = 0;
+    const woken = await new Promise<boolean>((resolve) => {
+      this.#sleeper = resolve;
+    });
+    return woken ? this.#done() : this.#refuse('CANCELLED');
+  }
+
+  // ---- what may be done ----------------------------------------------------------------------------------------------
+
+  #mustBeLive(): void {
+    if (this.#state === RUNNING) return;
+    throw makeError(this.#state === ENDED ? 'STALE_HANDLE' : 'SUSPENDED');
+  }
+
+  /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
+  #refusesSuspension(): boolean {
+    if (this.#runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
+    if (this.#state === RUNNING) return false;
+    // With `return` other than 0 the script goes on behind a suspension, and may try another.
+    const goesOn = this.#state === SUSPENDED && this.#runtime.config.async.returnValue !== 0;
+    if (goesOn || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
+    if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');
+    throw makeError('SUSPENDED');
+  }
+
+  #refuse(name: ErrorName, detail?: string): false {
+    this.#error = makeError(name, detail);
+    return false;
+  }
+  #refuseStatus(status: number): false {
+    this.#error = errorOfStatus(status);
+    return false;
+  }
+  #done(): true {
+    this.#error = null;
+    return true;
+  }
+
+  // ---- for lib/script.ts ---------------------------------------------------------------------------------------------
+
+  /** Whether nothing needs to be sent any more. @internal */
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
+  /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */
+  goAsynchronous(): void {
+    this.#owner = 0;
+  }
+
+  /** The sleep is over. @internal */
+  wake(): void {
+    if (this.#state !== SLEEPING) return;
+    this.#state = RUNNING;
+    this.#wakeSleeper(true);
+  }
+
+  /** The call was cancelled or ended from outside. @internal */
+  abandon(): void {
+    this.#settled = true;
+    // Made if it is not there: a handler that asks for the signal later must find it aborted.
+    this.#controller ??= new AbortController();
+    this.#controller.abort(makeError('CANCELLED'));
+    if (this.#state !== SLEEPING) return;
+    this.#state = RUNNING;
+    this.#wakeSleeper(false);
+  }
+
+  #wakeSleeper(woken: boolean): void {
+    const sleeper = this.#sleeper;
+    this.#sleeper = undefined;
+    sleeper?.(woken);
+  }
+
+  /** The route has returned or thrown. @returns the outcome for the addon @internal */
+  end(): number {
+    const state = this.#state;
+    this.#state = ENDED;
+    this.#owner = 0;
+    if (state === SUSPENDED) return OUTCOME.suspended;
+    return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
+  }
+}

@@ -1,0 +1,212 @@
+import { lookup } from 'node:dns/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { getSystemErrorMap } from 'node:util';
+import { native } from './binding.ts';
+import { BoundAddress } from './bound-address.ts';
+import type { LogLevel } from './config/limits.ts';
+import type { ListenAddress } from './config/listen.ts';
+import { checkConfig } from './config/schema.ts';
+import type { ProxyConfig } from './config/schema.ts';
+import type { ProxyDefinition, ProxySettings } from './define-proxy.ts';
+import { makeError } from './errors.ts';
+import { makeLogger } from './log.ts';
+import { makeRuntime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
+import { Script } from './script.ts';
+import { readStats } from './stats.ts';
+import type { ProxyStats } from './stats.ts';
+import { workerPlaces } from './workers/place.ts';
+import { WorkerPool } from './workers/pool.ts';
+
+/** How long `close()` waits for calls by default: less than the 10 s after which supervisors kill. */
+const DEFAULT_CLOSE_MS = 8000;
+const DRAIN_POLL_MS = 5;
+
+/** What {@link Proxy.close} did. */
+export interface CloseReport {
+  /** Calls that were open when it began and ended by themselves in time. */
+  drained: number;
+  /** Calls that were answered 503 at the deadline. */
+  answered: number;
+}
+
+/** A running proxy, made by {@link startProxy}. It keeps the process alive until it is closed. */
+export class Proxy {
+  /** The sockets that are bound, in the order of `listen`. */
+  readonly addresses: readonly BoundAddress[];
+  readonly #engine: number;
+  readonly #config: ProxyConfig;
+  readonly #runtime: Runtime;
+  readonly #pool: WorkerPool;
+  #closing: Promise<CloseReport> | undefined;
+  #deadlineMs = Infinity;
+  #lastStats: ProxyStats | undefined;
+
+  /** @internal */
+  constructor(engine: number, config: ProxyConfig, runtime: Runtime, pool: WorkerPool, addresses: BoundAddress[]) {
+    this.#engine = engine;
+    this.#config = config;
+    this.#runtime = runtime;
+    this.#pool = pool;
+    this.addresses = addresses;
+  }
+
+  /** Statistics as plain numbers. After `close()` they are those of the end. */
+  stats(): ProxyStats {
+    return this.#lastStats ?? readStats(this.#engine, this.#config);
+  }
+
+  /**
+   * Stops taking new requests (they get 503), waits until every call in a route has ended, answers what is left at the
+   * deadline with 503, and ends all threads. Calling it again returns the same promise; a shorter deadline then counts.
+   *
+   * @param options `timeoutMs`: how long to wait for calls, 8000 by default; 0 answers everything at once
+   */
+  close(options: { timeoutMs?: number } = {}): Promise<CloseReport> {
+    const { timeoutMs = DEFAULT_CLOSE_MS } = options;
+    if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs) || timeoutMs < 0) {
+      throw new TypeError(`timeoutMs: expected a number of milliseconds, got ${String(timeoutMs)}`);
+    }
+    this.#deadlineMs = Math.min(this.#deadlineMs, performance.now() + timeoutMs);
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<CloseReport> {
+    const engine = this.#engine;
+    native.engineStopIntake(engine);
+    const open = native.engineInScript(engine);
+    while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
+      await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
+    }
+    const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
+    await this.#pool.close();
+    this.#lastStats = readStats(engine, this.#config);
+    native.channelClose(this.#runtime.channel);
+    native.engineStop(engine);
+    return { drained: Math.max(0, open - answered), answered };
+  }
+}
+
+function errnoText(errno: number): string {
+  const [name, text] = getSystemErrorMap().get(errno) ?? [String(errno), 'unknown error'];
+  return `${name}, ${text}`;
+}
+
+async function numericHost(address: ListenAddress): Promise<string> {
+  try {
+    return (await lookup(address.host)).address;
+  } catch (cause) {
+    throw makeError('LISTEN', `${address.transport}:${address.host}:${address.port}: the name does not resolve`, cause);
+  }
+}
+
+async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]> {
+  const bound: BoundAddress[] = [];
+  for (const [number, address] of config.listen.entries()) {
+    const host = await numericHost(address);
+    let { port } = address;
+    for (let child = 0; child < config.children; child += 1) {
+      const socket = number * config.children + child;
+      const result = native.engineListen(engine, socket, host, port, config.recvBufferBytes, config.children > 1);
+      if (result < 0) {
+        const cause = Object.assign(new Error(errnoText(result)), { errno: result, syscall: 'bind' });
+        throw makeError('LISTEN', `${address.transport}:${address.host}:${port}: ${errnoText(result)}`, cause);
+      }
+      port = result; // a free port was asked for: the other receivers take the same
+    }
+    bound.push(new BoundAddress(address.transport, host, port));
+  }
+  return bound;
+}
+
+function createEngine(config: ProxyConfig): number {
+  const { tm, children, listen } = config;
+  const engine = native.engineCreate(
+    children,
+    config.maxTransactions,
+    config.maxMessageBytes,
+    tm.t1Ms,
+    tm.t2Ms,
+    tm.wtTimerMs,
+    tm.autoInv100,
+    listen.length,
+  );
+  for (const group of config.groups) {
+    native.engineAddGroup(engine, group.name, group.workers, group.nonblock, group.usleepUs, group.maxQueue);
+  }
+  native.engineBuild(engine);
+  return engine;
+}
+
+async function loadModule(module: URL | string): Promise<{ url: string; definition: unknown }> {
+  const isUrl = module instanceof URL || /^(file|data|node):/.test(module);
+  const url = isUrl ? String(module) : pathToFileURL(resolve(module)).href;
+  try {
+    const { default: definition } = (await import(url)) as { default?: unknown };
+    return { url, definition };
+  } catch (cause) {
+    throw makeError('CONFIG', `the proxy module ${url} cannot be loaded: ${String(cause)}`, cause);
+  }
+}
+
+/**
+ * Starts the proxy that a module exports as its default. Nothing is started before the whole configuration was found
+ * good, and everything is taken down again when starting fails.
+ *
+ * @param module the module's URL, or its path; every worker thread loads it, too
+ * @param overrides a definition without routes that takes precedence over the module's
+ * @throws SipAsyncError `CONFIG` with a line for each fault; `LISTEN` when an address cannot be bound; `WORKER_FAILED`
+ *   when a worker thread cannot load the module
+ *
+ * @example
+ * ```js
+ * await using proxy = await startProxy(new URL('./proxy.mjs', import.meta.url), { listen: ['udp:127.0.0.1:0'] });
+ * console.log(String(proxy.addresses[0]));
+ * ```
+ */
+export async function startProxy(module: URL | string, overrides?: ProxySettings): Promise<Proxy> {
+  return startProxyWith(module, overrides, 'silent');
+}
+
+/** {@link startProxy} with another log level for modules that name none. @internal */
+export async function startProxyWith(
+  module: URL | string,
+  overrides: ProxySettings | undefined,
+  defaultLog: LogLevel,
+): Promise<Proxy> {
+  if (typeof module !== 'string' && !(module instanceof URL)) {
+    throw new TypeError(`module: expected a URL or a path, got ${typeof module}`);
+  }
+  const { url, definition } = await loadModule(module);
+  const config = checkConfig(definition, overrides);
+  const chosen = definition as ProxyDefinition;
+  if (chosen.log === undefined && overrides?.log === undefined) config.log = defaultLog;
+
+  const logger = makeLogger(config.log, 'receiver 0');
+  const runtime = makeRuntime(chosen, config, logger);
+  const engine = createEngine(config);
+  const pool = new WorkerPool({ engine, moduleUrl: url, config }, logger);
+  try {
+    const addresses = config.async.mode === 1 ? [] : await bind(engine, config);
+    await pool.start(workerPlaces(config));
+    const script = new Script(runtime);
+    runtime.channel = native.channelOpen(engine, 0, -1, 0, script.records, script.onBatch);
+    native.engineStart(engine);
+    if (config.async.mode === 0) {
+      native.channelListen(runtime.channel);
+      pool.listen();
+    }
+    return new Proxy(engine, config, runtime, pool, addresses);
+  } catch (error) {
+    await pool.close();
+    if (runtime.channel >= 0) native.channelClose(runtime.channel);
+    native.engineStop(engine);
+    throw error;
+  }
+}

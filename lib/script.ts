@@ -1,0 +1,121 @@
+import type { RouteHandler } from './define-proxy.ts';
+import { native } from './binding.ts';
+import { Message, SCRIPT_END } from './message.ts';
+import type { Runtime } from './runtime.ts';
+
+const { record: RECORD, outcome: OUTCOME } = native.constants;
+const MARK = OUTCOME.mark;
+
+/** Records that one batch holds; at least as many as the addon reads datagrams at a time. */
+const BATCH = 128;
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
+/**
+ * Runs user code: the only place that does. It knows the signal by which a script ends, the 500 for a route that ends
+ * with nothing, and the log line for one that throws.
+ */
+export class Script {
+  readonly records = new Uint32Array(BATCH * RECORD.words);
+  readonly #runtime: Runtime;
+  /** Messages of asynchronous handlers that have not settled, by slot. */
+  readonly #running = new Map<number, Message>();
+  readonly #pauseMs: number;
+
+  /** @param usleepUs the pause between batches; it rounds up to a millisecond, because a worker's loop must go on */
+  constructor(runtime: Runtime, usleepUs = 0) {
+    this.#runtime = runtime;
+    this.#pauseMs = Math.ceil(usleepUs / 1000);
+  }
+
+  /** Called by the addon with `count` records. True asks it to wait for `channelRun`. */
+  readonly onBatch = (count: number): boolean => {
+    const records = this.records;
+    for (let i = 0, at = 0; i < count; i += 1, at += RECORD.words) {
+      const info = records[at + 2]!;
+      const outcome = this.#runRecord(info & 0xff, records[at]!, records[at + 1]!, (info >> 8) & 0xff, records[at + 3]!);
+      records[at + 2] = (outcome | MARK) >>> 0;
+    }
+    if (this.#pauseMs === 0) return false;
+    setTimeout(() => native.channelRun(this.#runtime.channel), this.#pauseMs);
+    return true;
+  };
+
+  /** Handlers of this thread that have not settled. */
+  get pending(): number {
+    return this.#running.size;
+  }
+
+  #runRecord(kind: number, index: number, generation: number, method: number, route: number): number {
+    if (kind === RECORD.request) {
+      const message = new Message(this.#runtime, index, generation, method, 'requestRoute');
+      return this.#run(message, this.#runtime.requestRoute);
+    }
+    if (kind === RECORD.resume) {
+      const name = this.#runtime.config.routes.route[route]!;
+      const message = new Message(this.#runtime, index, generation, method, name);
+      return this.#run(message, this.#runtime.routes[route]);
+    }
+    // A sleeper comes back, or has ended; either way its own promise goes on.
+    const message = this.#running.get(index);
+    if (message !== undefined && message.generation === generation) {
+      if (kind === RECORD.wake) message.wake();
+      else message.abandon();
+      return OUTCOME.pending;
+    }
+    if (kind !== RECORD.wake) return OUTCOME.pending;
+    // The handler did not wait for its asyncSleep and has returned: nobody is left who could answer.
+    this.#runtime.logger.warn('an asyncSleep was not awaited; sent 500');
+    return OUTCOME.ended;
+  }
+
+  #run(message: Message, handler: RouteHandler | undefined): number {
+    if (handler === undefined) {
+      this.#runtime.logger.error({ route: message.route, callId: message.callId }, 'this thread has no such route');
+      return OUTCOME.threw;
+    }
+    try {
+      const result = handler(message);
+      if (!isThenable(result)) return this.#end(message);
+      message.goAsynchronous();
+      this.#running.set(message.index, message);
+      result.then(
+        () => this.#settle(message, () => this.#end(message)),
+        (error: unknown) => this.#settle(message, () => this.#fail(message, error)),
+      );
+      return OUTCOME.pending;
+    } catch (error) {
+      return this.#fail(message, error);
+    }
+  }
+
+  #settle(message: Message, end: () => number): void {
+    if (this.#running.get(message.index) === message) this.#running.delete(message.index);
+    const outcome = end();
+    if (outcome !== OUTCOME.pending) {
+      native.finish(this.#runtime.channel, message.index, message.generation, outcome);
+    }
+  }
+
+  /** A run came to its end. What it left behind decides what the addon has to do. */
+  #end(message: Message): number {
+    const outcome = message.end();
+    if (outcome !== OUTCOME.ended || message.isSettled) return outcome;
+    // Ended with nothing: the addon answers 500 unless there is nobody to answer. It is told here, and not with the batch,
+    // because only its answer says whether there is something to log.
+    const callId = message.callId;
+    if (native.finish(this.#runtime.channel, message.index, message.generation, OUTCOME.ended)) {
+      this.#runtime.logger.warn({ route: message.route, callId }, 'the route ended without a reply; sent 500');
+    }
+    return OUTCOME.pending;
+  }
+
+  #fail(message: Message, error: unknown): number {
+    if (error === SCRIPT_END) return this.#end(message);
+    this.#runtime.logger.error({ route: message.route, callId: message.callId, err: error }, 'the route threw');
+    const outcome = message.end();
+    return outcome === OUTCOME.ended ? OUTCOME.threw : outcome;
+  }
+}

@@ -1,0 +1,159 @@
+import { native } from './binding.ts';
+import type { ProxyConfig } from './config/schema.ts';
+
+/** Percentiles of a time, in milliseconds. */
+export interface Percentiles {
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+/** One worker group. */
+export interface GroupStats {
+  /** Worker threads by configuration. */
+  workers: number;
+  /** Workers that wait for work. */
+  idle: number;
+  /** Tasks that wait for a worker. */
+  queued: number;
+  /** The most that ever waited. */
+  highWater: number;
+  /** Runs that ended. */
+  done: number;
+  /** Runs that threw. */
+  failed: number;
+  /** Tasks that were refused because the group was full. */
+  refused: number;
+  /** From being due to being run. */
+  waitMs: Percentiles;
+  /** From being run to the last reply. */
+  runMs: Percentiles;
+}
+
+/** What `proxy.stats()` returns: plain numbers, taken without stopping anything. */
+export interface ProxyStats {
+  transactions: {
+    /** Server transactions, those in their wait time included. */
+    active: number;
+    /** Suspended, or waiting in a queue to be resumed. */
+    suspended: number;
+    /** Messages that wait for a route or are in one. */
+    inScript: number;
+    /** Final replies sent, since the start. */
+    completed: number;
+    /** Ended by CANCEL, since the start. */
+    cancelled: number;
+    /** Finals to INVITE that no ACK came for (timer H), since the start. */
+    timedOut: number;
+  };
+  timers: {
+    /** Suspensions whose time has not come. */
+    pending: number;
+    fired: number;
+    /** Withdrawn before their time. */
+    cancelled: number;
+    /** From the due time to its being noticed. */
+    latenessMs: Percentiles;
+  };
+  groups: Record<string, GroupStats>;
+  transport: {
+    /** Datagrams. */
+    received: number;
+    sent: number;
+    /** Datagrams that the kernel did not take. */
+    sendFailed: number;
+    /** Messages refused, by reason. */
+    malformed: Record<string, number>;
+    retransmissionsAbsorbed: number;
+    acksAbsorbed: number;
+    keepAlives: number;
+    /** Responses that belong to nothing here. */
+    strayResponses: number;
+    /** New requests answered 503 without a route, because no slot was left or the proxy is closing. */
+    refused: number;
+    /** Replies sent but not kept for retransmissions, because no memory was left. */
+    repliesNotKept: number;
+    /** Datagrams read while a receiver's event loop was stuck. */
+    stoodIn: number;
+  };
+  memory: {
+    slotsInUse: number;
+    slots: number;
+    /** Payload blocks in use: requests and replies that are kept. */
+    payloadBlocks: number;
+    /** Bytes of payload memory that were ever touched. */
+    payloadHighWaterBytes: number;
+  };
+}
+
+function figures(names: readonly string[], fill: (out: Float64Array) => void): Record<string, number> {
+  const values = new Float64Array(names.length);
+  fill(values);
+  return Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+}
+
+function percentiles(from: Record<string, number>, prefix: string): Percentiles {
+  return { p50: from[`${prefix}P50Ms`]!, p99: from[`${prefix}P99Ms`]!, max: from[`${prefix}MaxMs`]! };
+}
+
+/** Reads the statistics of an engine. */
+export function readStats(engine: number, config: ProxyConfig): ProxyStats {
+  const { constants } = native;
+  const all = figures(constants.engineStats, (out) => native.engineStats(engine, out));
+  const malformed = figures(constants.malformed, (out) => native.malformedStats(engine, out));
+  const of = (name: string) => all[name]!;
+  const groups = config.groups.map((group, number): [string, GroupStats] => {
+    const one = figures(constants.groupStats, (out) => native.groupStats(engine, number, out));
+    return [
+      group.name,
+      {
+        workers: one.workers!,
+        idle: one.idle!,
+        queued: one.queued!,
+        highWater: one.highWater!,
+        done: one.done!,
+        failed: one.failed!,
+        refused: one.refused!,
+        waitMs: percentiles(one, 'wait'),
+        runMs: percentiles(one, 'run'),
+      },
+    ];
+  });
+  return {
+    transactions: {
+      active: of('active'),
+      suspended: of('suspended'),
+      inScript: of('inScript'),
+      completed: of('completed'),
+      cancelled: of('cancelled'),
+      timedOut: of('timedOut'),
+    },
+    timers: {
+      pending: of('timersPending'),
+      fired: of('timersFired'),
+      cancelled: of('timersCancelled'),
+      latenessMs: percentiles(all, 'lateness'),
+    },
+    groups: Object.fromEntries(groups),
+    transport: {
+      received: of('received'),
+      sent: of('sent'),
+      sendFailed: of('sendFailed'),
+      // Only what has happened: the list of what could is long.
+      malformed: Object.fromEntries(Object.entries(malformed).filter(([, count]) => count > 0)),
+      retransmissionsAbsorbed: of('retransmissionsAbsorbed'),
+      acksAbsorbed: of('acksAbsorbed'),
+      keepAlives: of('keepAlives'),
+      strayResponses: of('strayResponses'),
+      refused: of('refused'),
+      repliesNotKept: of('repliesNotKept'),
+      stoodIn: of('stoodIn'),
+    },
+    memory: {
+      slotsInUse: of('slotsInUse'),
+      slots: of('slots'),
+      payloadBlocks: of('payloadBlocks'),
+      payloadHighWaterBytes: of('payloadHighWaterBytes'),
+    },
+  };
+}

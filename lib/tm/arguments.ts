@@ -1,0 +1,22 @@
+/** Throws a `TypeError` unless the argument is a string. */
+export function checkText(value: unknown, name: string): asserts value is string {
+  if (typeof value !== 'string') throw new TypeError(`${name}: expected a string, got ${describe(value)}`);
+}
+
+/**
+ * Reads a delay: a number, or a string of digits, as Kamailio's scripts have it.
+ *
+ * @returns the delay, or `null` when it is not a whole number from 1 to `max`
+ * @throws TypeError when it is neither number nor string
+ */
+export function parseDelay(value: unknown, name: string, max: number): number | null {
+  if (typeof value !== 'number' && typeof value !== 'string') {
+    throw new TypeError(`${name}: expected a number or a numeric string, got ${describe(value)}`);
+  }
+  const delay = typeof value === 'number' ? value : /^\s*\d{1,15}\s*$/.test(value) ? Number(value) : NaN;
+  return Number.isInteger(delay) && delay >= 1 && delay <= max ? delay : null;
+}
+
+function describe(value: unknown): string {
+  return value === null ? 'null' : typeof value;
+}

@@ -1,0 +1,268 @@
+#include "core/engine.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+namespace sip_async::core {
+
+namespace {
+
+constexpr uint32_t kInboxCapacity = 65536;
+
+uint32_t node_count(const EngineConfig& config) { return config.slots * 3; }
+
+uint32_t inbox_capacity(const EngineConfig& config) { return std::min(config.slots, kInboxCapacity); }
+
+uint32_t total_threads(const EngineConfig& config) {
+  uint32_t threads = config.receivers;
+  for (const GroupConfig& group : config.groups) threads += group.workers;
+  return threads;
+}
+
+}  // namespace
+
+size_t Engine::region_bytes(const EngineConfig& config) {
+  return SlotTable::region_bytes(config.slots) + PayloadPool::region_bytes(config.payload_bytes) +
+         TimerWheel::region_bytes(node_count(config)) + Region::padded(sizeof(NodePool)) +
+         TaskQueue::region_bytes(config.slots) * config.groups.size() +
+         TaskQueue::region_bytes(inbox_capacity(config)) * total_threads(config);
+}
+
+Engine::Engine(const EngineConfig& config)
+    : region_(region_bytes(config)),
+      slots_(region_, config.slots),
+      payloads_(region_, config.payload_bytes),
+      wheel_(region_, node_count(config)),
+      nodes_(region_.take<NodePool>(1)) {
+  clock_.epoch_ns = now_ns();
+  nodes_->next_fresh.store(config.slots, std::memory_order_relaxed);
+  uint32_t thread = config.receivers;
+  for (const GroupConfig& group : config.groups) {
+    groups_.push_back(std::make_unique<WorkerGroup>(region_, group, config.slots));
+    first_thread_.push_back(thread);
+    thread += group.workers;
+  }
+  for (uint32_t i = 0; i < thread; ++i) {
+    inboxes_.push_back(std::make_unique<Inbox>(region_, inbox_capacity(config)));
+  }
+  touched_groups_.assign(groups_.size(), 0);
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::start(Handler* handler) {
+  handler_ = handler;
+  ticker_ = std::thread([this] { run_ticker(); });
+}
+
+void Engine::stop() {
+  if (!ticker_.joinable()) return;
+  stopping_.store(true, std::memory_order_release);
+  parker_.unpark();
+  ticker_.join();
+}
+
+void Engine::run_ticker() {
+  pthread_setname_np(pthread_self(), "sip-async-tick");
+  // Acquire: pairs with stop().
+  while (!stopping_.load(std::memory_order_acquire)) {
+    const uint64_t now = now_ns();
+    wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); });
+    wake_touched();
+    const uint64_t next = wheel_.next_event();
+    if (!wheel_.sleep_until(next)) continue;
+    // Checked again behind the published sleep: stop() stores first and then unparks.
+    if (!stopping_.load(std::memory_order_acquire)) {
+      parker_.park_until(next == TimerWheel::kNever ? Parker::kForever : clock_.ns_of(next));
+    }
+    wheel_.awake();
+  }
+}
+
+uint32_t Engine::take_node() {
+  const uint32_t used = nodes_->free.pop(node_link());
+  if (used != kNone) return used;
+  uint32_t fresh = nodes_->next_fresh.load(std::memory_order_relaxed);
+  do {
+    if (fresh >= wheel_.size()) return kNone;
+  } while (!nodes_->next_fresh.compare_exchange_weak(fresh, fresh + 1, std::memory_order_relaxed));
+  return fresh;
+}
+
+void Engine::insert(uint32_t node, uint64_t due_tick) {
+  if (wheel_.insert(node, due_tick)) parker_.unpark();
+}
+
+
+Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
+                             uint32_t thread) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  if (group != kOwnThread && groups_[group]->config().workers == 0) return Status::kNoWorkers;
+  const uint32_t node_index = take_node();
+  if (node_index == kNone) return Status::kSlotsExhausted;
+  uint64_t due_tick = clock_.tick_not_before(due_ns);
+  if (round_ticks > 1) due_tick = (due_tick + round_ticks - 1) / round_ticks * round_ticks;
+
+  TimerNode& node = wheel_.node(node_index);
+  uint32_t suspension = 0;
+  Slot& slot = slots_.at(task.index);
+  // Written before the step because the next owner may read it the moment the step is done; while the route runs these
+  // are this thread's own, so a refused step leaves nothing that anybody looks at.
+  slot.route = route;
+  slot.group.store(group, std::memory_order_relaxed);
+  slot.thread.store(thread, std::memory_order_relaxed);
+  slot.due_tick = due_tick;
+  const Status status = slots_.suspend(task.index, task.generation, Run::kSuspended, suspension);
+  if (status != Status::kOk) {
+    nodes_->free.push(node_index, node_link());
+    return status;
+  }
+  counters.suspended.fetch_add(1, std::memory_order_relaxed);
+  counters.scheduled.fetch_add(1, std::memory_order_relaxed);
+  node.slot = task.index;
+  node.generation = task.generation;
+  node.suspension = suspension;
+  insert(node_index, due_tick);
+  return Status::kOk;
+}
+
+Status Engine::suspend_now(Task task, uint64_t now, uint16_t route, uint16_t group_number) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  WorkerGroup& target = *groups_[group_number];
+  if (target.config().workers == 0) return Status::kNoWorkers;
+  Slot& slot = slots_.at(task.index);
+  slot.route = route;
+  slot.group.store(group_number, std::memory_order_relaxed);
+  slot.queued_ns.store(now, std::memory_order_relaxed);
+  uint32_t suspension = 0;
+  Status status = slots_.suspend(task.index, task.generation, Run::kDue, suspension);
+  if (status != Status::kOk) return status;
+  // Counted before the push: a worker may take the task and count it down at once.
+  counters.suspended.fetch_add(1, std::memory_order_relaxed);
+  status = target.try_push(task);
+  if (status != Status::kOk) {
+    const Status undone = slots_.take_back(task.index, task.generation);
+    if (undone != Status::kOk) return undone;  // cancelled in between; conclude() has counted it down
+    counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+    return status;
+  }
+  target.wake_one();
+  return Status::kOk;
+}
+
+bool Engine::hand_over(uint32_t index, uint32_t generation) {
+  const Slot& slot = slots_.at(index);
+  const Task task{index, generation};
+  const uint16_t group = slot.group.load(std::memory_order_relaxed);
+  if (group == kOwnThread) return post(slot.thread.load(std::memory_order_relaxed), task);
+  if (!groups_[group]->push_due(task)) return false;
+  touched_groups_[group] = 1;
+  return true;
+}
+
+void Engine::expire(uint32_t node_index, uint64_t now) {
+  if (node_index < slots_.size()) {
+    handler_->on_slot_timer(node_index, clock_.tick_at(now));
+    return;
+  }
+  TimerNode& node = wheel_.node(node_index);
+  const uint32_t index = node.slot;
+  const uint32_t generation = node.generation;
+  if (node.suspension != kPushAgain) {
+    const uint64_t due_tick = node.due_tick;
+    if (slots_.make_due(index, generation, node.suspension) != Status::kOk) {
+      counters.stale_nodes.fetch_add(1, std::memory_order_relaxed);
+      nodes_->free.push(node_index, node_link());
+      return;
+    }
+    slots_.at(index).queued_ns.store(now, std::memory_order_relaxed);
+    counters.fired.fetch_add(1, std::memory_order_relaxed);
+    counters.lateness.record_ns(now - std::min(now, clock_.ns_of(due_tick)));
+  } else if (!slots_.is_current(index, generation) || slots_.word(index).run() != Run::kDue) {
+    nodes_->free.push(node_index, node_link());
+    return;
+  }
+  if (hand_over(index, generation)) {
+    nodes_->free.push(node_index, node_link());
+    return;
+  }
+  // No room in the queue now. The call stays due and is offered again with every tick until there is.
+  node.suspension = kPushAgain;
+  insert(node_index, clock_.tick_at(now) + 1);
+}
+
+void Engine::wake_touched() {
+  for (size_t i = 0; i < touched_groups_.size(); ++i) {
+    if (touched_groups_[i] == 0) continue;
+    touched_groups_[i] = 0;
+    groups_[i]->wake_one();
+  }
+}
+
+Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
+  const Status status = slots_.begin_run(task.index, task.generation);
+  if (status != Status::kOk) return status;
+  Slot& slot = slots_.at(task.index);
+  // A suspension number above 0 tells a resumed call from a new one.
+  if (slots_.word(task.index).suspension() != 0) counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+  slot.action_ns = now;
+  // Pairs with conclude(): it sets the flag, then reads the thread; we set the thread, then read the flag. One of the
+  // two sees the other, so a call that is cancelled just now is told to somebody.
+  slot.thread.store(thread, std::memory_order_seq_cst);
+  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kCancelled)) post(thread, task);
+  return Status::kOk;
+}
+
+Status Engine::conclude(Task task, uint64_t flags, Run& was) {
+  const Status status = slots_.conclude(task.index, task.generation, flags, was);
+  if (status != Status::kOk) return status;
+  if (was == Run::kSuspended) counters.withdrawn.fetch_add(1, std::memory_order_relaxed);
+  if (was == Run::kSuspended || was == Run::kDue) counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+  const Slot& slot = slots_.at(task.index);
+  const bool sleeper = (was == Run::kSuspended || was == Run::kDue) &&
+                       slot.group.load(std::memory_order_relaxed) == kOwnThread;
+  if (sleeper || was == Run::kRunning) {
+    const uint32_t thread = slot.thread.load(std::memory_order_seq_cst);
+    if (thread < inboxes_.size()) post(thread, task);
+  }
+  return Status::kOk;
+}
+
+bool Engine::post(uint32_t thread, Task task) {
+  Inbox& inbox = *inboxes_[thread];
+  if (!inbox.queue.try_push(task.bits())) return false;
+  // Acquire: pairs with attach().
+  Wakeable* target = inbox.wakeable.load(std::memory_order_acquire);
+  if (target != nullptr) target->wake();
+  return true;
+}
+
+uint32_t Engine::take_inbox(uint32_t thread, Task* tasks, uint32_t most) {
+  uint64_t bits[64];
+  const uint32_t count = inboxes_[thread]->queue.try_pop_many(bits, std::min(most, 64u));
+  for (uint32_t i = 0; i < count; ++i) tasks[i] = Task::of(bits[i]);
+  return count;
+}
+
+void Engine::attach(uint32_t thread, Wakeable* wakeable) {
+  inboxes_[thread]->wakeable.store(wakeable, std::memory_order_release);
+}
+
+void Engine::detach(uint32_t thread, Wakeable* wakeable) {
+  Wakeable* mine = wakeable;
+  inboxes_[thread]->wakeable.compare_exchange_strong(mine, nullptr, std::memory_order_acq_rel);
+}
+
+bool Engine::check_invariants() const {
+  if (!slots_.check_invariants() || !payloads_.check_invariants() || !wheel_.check_invariants()) return false;
+  for (const auto& group : groups_) {
+    if (!group->check_invariants()) return false;
+  }
+  for (const auto& inbox : inboxes_) {
+    if (!inbox->queue.check_invariants()) return false;
+  }
+  return true;
+}
+
+}  // namespace sip_async::core

@@ -1,0 +1,151 @@
+// The engine: slots, payloads, wheel and groups put together, and the ticker thread that brings sleepers back.
+//
+// Ground rules
+// - The engine knows nothing of SIP. What a slot's own timer means, and what is in a payload, is the handler's business.
+// - A thread is a number: receivers first, then the workers of group 0, group 1 and so on. Each has an inbox of its own
+//   for what must come back to that very thread (a sleeping handler, a new request read by somebody else).
+// - Timer nodes: node i < slots is slot i's own (SIP timers), the rest serve suspensions. A suspension takes a node and
+//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not.
+// - start() and stop() are called by one thread; everything else by any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/histogram.h"
+#include "core/parker.h"
+#include "core/payload_pool.h"
+#include "core/region.h"
+#include "core/slot_table.h"
+#include "core/status.h"
+#include "core/timer_wheel.h"
+#include "core/worker_group.h"
+
+namespace sip_async::core {
+
+struct EngineConfig {
+  uint32_t slots = 0;
+  uint64_t payload_bytes = 0;
+  uint32_t receivers = 1;
+  std::vector<GroupConfig> groups;
+};
+
+class Engine {
+ public:
+  // Where a suspended call goes on: a group, or the thread that suspended it.
+  static constexpr uint16_t kOwnThread = 0xffff;
+
+  // What the layer above adds. Called by the ticker.
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    virtual void on_slot_timer(uint32_t index, uint64_t now_tick) = 0;
+  };
+
+  explicit Engine(const EngineConfig& config);
+  ~Engine();
+
+  void start(Handler* handler);
+  // Ends the ticker. What still sleeps stays asleep.
+  void stop();
+
+  SlotTable& slots() { return slots_; }
+  PayloadPool& payloads() { return payloads_; }
+  const TickClock& clock() const { return clock_; }
+  uint32_t group_count() const { return static_cast<uint32_t>(groups_.size()); }
+  WorkerGroup& group(uint32_t number) { return *groups_[number]; }
+  uint32_t thread_count() const { return static_cast<uint32_t>(inboxes_.size()); }
+  // Number of worker `worker` of group `group` among all threads.
+  uint32_t worker_thread(uint32_t group, uint32_t worker) const { return first_thread_[group] + worker; }
+
+  // By the thread that runs the slot's route. On anything but kOk nothing has changed.
+  // Runs `route` in `group` (or, kOwnThread, wakes `thread`) at the first tick that is not before `due_ns` and a
+  // multiple of `round_ticks`.
+  Status suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
+                       uint32_t thread);
+  // The same without a wait.
+  Status suspend_now(Task task, uint64_t now, uint16_t route, uint16_t group);
+
+  // A waiting or running call is to end with a final reply from outside its route; see SlotTable::conclude. A handler
+  // that sleeps or runs is told through its inbox.
+  Status conclude(Task task, uint64_t flags, Run& was);
+  // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
+  Status begin_run(Task task, uint32_t thread, uint64_t now);
+
+  // Puts a task into a thread's own inbox and wakes it. False when the inbox is full.
+  bool post(uint32_t thread, Task task);
+  uint32_t take_inbox(uint32_t thread, Task* tasks, uint32_t most);
+  bool inbox_empty(uint32_t thread) { return inboxes_[thread]->queue.size() == 0; }
+  void attach(uint32_t thread, Wakeable* wakeable);
+  void detach(uint32_t thread, Wakeable* wakeable);
+
+  // Sets a slot's own timer. The caller sees to it that it is not in the wheel already, and calls wake_ticker() when
+  // told so, once it holds no lock any more.
+  bool arm_slot_timer(uint32_t index, uint64_t due_tick) { return wheel_.insert(index, due_tick); }
+  void wake_ticker() { parker_.unpark(); }
+
+  struct Counters {
+    // Statistics, relaxed: written by whoever does the thing, read by stats().
+    alignas(kCacheLine) std::atomic<uint64_t> scheduled{0};
+    alignas(kCacheLine) std::atomic<uint64_t> fired{0};
+    std::atomic<uint64_t> withdrawn{0};
+    std::atomic<uint64_t> stale_nodes{0};
+    alignas(kCacheLine) std::atomic<int64_t> suspended{0};  // suspended or due
+    Histogram lateness;
+  };
+  Counters counters;
+
+  // Nodes that suspensions can take at once; twice the slots, because a cancelled one leaves its node in the wheel.
+  uint32_t suspension_nodes() const { return wheel_.size() - slots_.size(); }
+  // Only while no other thread uses the engine.
+  bool check_invariants() const;
+
+ private:
+  struct Inbox {
+    Inbox(Region& region, uint32_t capacity) : queue(region, capacity) {}
+    TaskQueue queue;
+    // The thread behind the number. Written by attach and detach, read by post; acquire and release.
+    std::atomic<Wakeable*> wakeable{nullptr};
+  };
+  // suspension == kPushAgain: the slot is due already, only its queue had no room.
+  static constexpr uint32_t kPushAgain = 0xffff'ffff;
+
+  static size_t region_bytes(const EngineConfig& config);
+  auto node_link() {
+    return [this](uint32_t index) -> std::atomic<uint32_t>& { return wheel_.node(index).next; };
+  }
+  uint32_t take_node();
+  void insert(uint32_t node, uint64_t due_tick);
+  void run_ticker();
+  void expire(uint32_t node, uint64_t now);
+  bool hand_over(uint32_t index, uint32_t generation);
+  void wake_touched();
+
+  Region region_;
+  SlotTable slots_;
+  PayloadPool payloads_;
+  TimerWheel wheel_;
+  struct NodePool {
+    IndexStack free;
+    // First node never handed out; written and read by take_node (compare-exchange), relaxed.
+    alignas(kCacheLine) std::atomic<uint32_t> next_fresh;
+  };
+  NodePool* nodes_;
+  std::vector<std::unique_ptr<WorkerGroup>> groups_;
+  std::vector<uint32_t> first_thread_;
+  std::vector<std::unique_ptr<Inbox>> inboxes_;
+  TickClock clock_;
+  Handler* handler_ = nullptr;
+
+  Parker parker_;
+  std::atomic<bool> stopping_{false};  // written by stop(), read by the ticker; release and acquire
+  std::thread ticker_;
+  // The ticker's own: what it has pushed to since it last woke anybody.
+  std::vector<uint8_t> touched_groups_;
+};
+
+}  // namespace sip_async::core

@@ -1,0 +1,86 @@
+// The slot table: the truth about everything that waits.
+//
+// Ground rules
+// - Any thread calls any function; none waits. A step that does not fit the present state changes nothing and says so.
+// - Handles are (index, generation). An index that was never handed out, a generation that has passed, a step out of
+//   order: each is a Status, never an error in the process.
+// - Free slots lie in a stack; slots never used lie behind `next_fresh` and have not been touched.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/region.h"
+#include "core/slot.h"
+#include "core/status.h"
+
+namespace sip_async::core {
+
+class SlotTable {
+ public:
+  static size_t region_bytes(uint32_t slots);
+  SlotTable(Region& region, uint32_t slots);
+
+  uint32_t size() const { return size_; }
+  Slot& at(uint32_t index) { return slots_[index]; }
+  const Slot& at(uint32_t index) const { return slots_[index]; }
+
+  // A free slot in state `received`, or kNone. The caller owns it alone until it publishes the index somewhere.
+  uint32_t try_acquire();
+  // Gives a slot back: generation counted up, every handle to it stale. Only by whoever may end it (run idle, or
+  // never published).
+  void release(uint32_t index);
+
+  // received or due -> running. Fails when the call ended, was cancelled while it waited, or already runs.
+  Status begin_run(uint32_t index, uint32_t generation);
+  // running -> suspended, or straight to due (`to`); `suspension` receives the number of this suspension.
+  Status suspend(uint32_t index, uint32_t generation, Run to, uint32_t& suspension);
+  // suspended -> due, if it is still this very suspension.
+  Status make_due(uint32_t index, uint32_t generation, uint32_t suspension);
+  // suspended or due -> running, by the thread that suspended and could not go through with it.
+  Status take_back(uint32_t index, uint32_t generation);
+  // Sets `answered` on behalf of the running route; who gets kOk sends the one final reply. `silent` ends it without.
+  Status answer(uint32_t index, uint32_t generation, bool silent = false);
+  // Decides on a final reply from outside the route (CANCEL, shutdown), in any run state, and takes a waiting call
+  // (received, suspended or due) out of its wait. `was` tells what it was in: running means that a route still has it,
+  // anything else that the caller owns it now. `flags` is kCancelled or nothing, and comes on top of kAnswered.
+  Status conclude(uint32_t index, uint32_t generation, uint64_t flags, Run& was);
+  // running -> idle. `before` receives the word as it was, so that the caller sees whether it was answered.
+  Status end_run(uint32_t index, uint32_t generation, Word& before);
+
+  Word word(uint32_t index) const { return Word(slots_[index].word.load(std::memory_order_acquire)); }
+  bool is_current(uint32_t index, uint32_t generation) const {
+    return index < size_ && word(index).generation() == generation && word(index).has(Word::kLive);
+  }
+
+  uint64_t live() const;
+  // Slots that were ever in use; scans go up to here and do not touch the rest.
+  uint32_t high_water() const { return counters_->next_fresh.load(std::memory_order_acquire); }
+
+  // True when free list, words and counters agree. Only while no other thread uses the table.
+  bool check_invariants() const;
+
+ private:
+  // Applies `step(Word) -> Status` with `next` filled in by it, until the compare-exchange holds.
+  template <class Step>
+  Status update(uint32_t index, uint32_t generation, Step&& step);
+
+  struct Counters {
+    // First slot never handed out. Written by try_acquire (compare-exchange), read by scans; a scan that reads an
+    // older value misses slots that are being handed out at that moment, which it must expect anyway.
+    alignas(kCacheLine) std::atomic<uint32_t> next_fresh;
+    // Statistics, relaxed.
+    alignas(kCacheLine) std::atomic<uint64_t> acquired;
+    alignas(kCacheLine) std::atomic<uint64_t> released;
+    IndexStack free_slots;
+  };
+  auto link() const {
+    return [this](uint32_t index) -> std::atomic<uint32_t>& { return slots_[index].free_link; };
+  }
+
+  Counters* counters_;
+  Slot* slots_;
+  uint32_t size_;
+};
+
+}  // namespace sip_async::core

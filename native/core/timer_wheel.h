@@ -1,0 +1,154 @@
+// The timer wheel: five levels of 256 buckets, ticks of one millisecond, 34 years.
+//
+// Ground rules
+// - Any thread inserts, with one compare-and-swap on the intake list. One thread, the ticker, advances time.
+// - The buckets are the ticker's alone. It moves the intake into them before every look at the time, so no insert can
+//   meet a bucket that is just being left: that race is gone instead of won.
+// - Time is an argument. The wheel never reads a clock.
+// - Nodes are numbers into one array; the caller decides what a node stands for. A node that was inserted must not be
+//   inserted again before it came out of advance().
+// - Cancelling is not the wheel's business: the caller forgets the node and recognises it as stale when it comes out.
+//
+// Order: a node comes out at the first advance(now) with due <= now, sorted by due tick, and among equals in the order
+// of insertion; what was due already when it came in comes out first, in the order of insertion. That holds through all levels because a node is put at the level of the highest digit in which its due
+// tick differs from the present: everything for a span of time stands in one upper bucket until the span begins, is then
+// spread in order, and only later inserts go to the lower level directly.
+//
+// Waking the ticker: before it sleeps it publishes when it means to wake (sleep_until), then looks at the intake once
+// more. An inserter first pushes, then reads that time. Both are sequentially consistent, so at least one of the two
+// sees the other.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/index_stack.h"
+#include "core/region.h"
+
+namespace sip_async::core {
+
+struct TimerNode {
+  // Link of the intake list and of the buckets. Written by the inserter before its push (released by it), then by the
+  // ticker. Atomic because the pool of free nodes uses it, too (see IndexStack).
+  std::atomic<uint32_t> next;
+  // What the node stands for; written by the inserter, read by the ticker after it came out.
+  uint32_t slot;
+  uint32_t generation;
+  uint32_t suspension;
+  uint64_t due_tick;
+};
+
+class TimerWheel {
+ public:
+  static constexpr uint64_t kNever = UINT64_MAX;
+  static constexpr uint32_t kLevels = 5;
+  static constexpr uint32_t kBits = 8;
+  static constexpr uint32_t kBuckets = 1u << kBits;
+  static constexpr uint64_t kMaxTicks = (uint64_t{1} << (kLevels * kBits)) - 1;
+
+  static size_t region_bytes(uint32_t nodes);
+  TimerWheel(Region& region, uint32_t nodes);
+
+  TimerNode& node(uint32_t index) { return nodes_[index]; }
+  uint32_t size() const { return size_; }
+
+  // Any thread. The caller has filled in the node's slot, generation and suspension. Ticks beyond kMaxTicks (34 years
+  // after the engine was made) are taken as kMaxTicks. True: the ticker sleeps past this
+  // node's time (or the intake has grown long) and the caller must wake it; exactly one inserter is told so.
+  bool insert(uint32_t index, uint64_t due_tick);
+
+  // Ticker. Calls expire(index) for every node that is due at `now_tick`, in order. The callback may insert, but what
+  // it inserts comes out of a later advance() only.
+  template <class Expire>
+  uint32_t advance(uint64_t now_tick, Expire&& expire);
+
+  // Ticker. The tick at which advance() next has something to do (a bucket to empty or to spread), or kNever.
+  uint64_t next_event() const;
+  // Ticker, in this order: sleep_until(t); if it returns true, park until t; awake().
+  bool sleep_until(uint64_t tick);
+  void awake() { state_->sleeping_until.store(0, std::memory_order_relaxed); }
+
+  uint64_t current() const { return state_->current; }
+  // Nodes in buckets and not yet in the intake; ticker only.
+  uint64_t placed() const { return state_->placed; }
+
+  // True when every node in a bucket belongs there and the bitmaps agree. Ticker only.
+  bool check_invariants() const;
+
+ private:
+  struct List {
+    uint32_t first;  // index + 1, 0: empty
+    uint32_t last;
+  };
+  struct State {
+    //   63        32 31         0
+    //   [ count     ][ index + 1 ]   newest first; count is the length of the list.
+    // Written by inserters (compare-exchange, release) and by the ticker (exchange, acquire).
+    alignas(kCacheLine) std::atomic<uint64_t> intake;
+    // The tick that the ticker sleeps until, 0 while it is awake. Written by the ticker, and set to 0 by the one
+    // inserter that takes it upon itself to wake it; read by inserters.
+    alignas(kCacheLine) std::atomic<uint64_t> sleeping_until;
+    // From here on the ticker's own.
+    alignas(kCacheLine) uint64_t current;
+    uint64_t placed;
+    List ready;  // due already when they came in
+    uint64_t occupied[kLevels][kBuckets / 64];
+    List buckets[kLevels][kBuckets];
+  };
+
+  // The ticker is told when so many nodes wait in the intake, so that a burst is spread over its sleep.
+  static constexpr uint64_t kLongIntake = 4096;
+
+  void take_intake();
+  void place(uint32_t index);
+  void append(List& list, uint32_t index);
+  void spread(uint32_t level, uint64_t tick);
+  static uint32_t digit(uint64_t tick, uint32_t level) {
+    return static_cast<uint32_t>(tick >> (level * kBits)) & (kBuckets - 1);
+  }
+  // First occupied bucket behind `from`, or kBuckets.
+  uint32_t next_occupied(uint32_t level, uint32_t from) const;
+  List detach(uint32_t level, uint32_t bucket);
+  template <class Expire>
+  uint32_t expire_list(List list, Expire&& expire);
+
+  State* state_;
+  TimerNode* nodes_;
+  uint32_t size_;
+};
+
+template <class Expire>
+uint32_t TimerWheel::expire_list(List list, Expire&& expire) {
+  uint32_t count = 0;
+  for (uint32_t at = list.first; at != 0; ++count) {
+    const uint32_t index = at - 1;
+    at = nodes_[index].next.load(std::memory_order_relaxed);
+    if (at != 0) __builtin_prefetch(&nodes_[at - 1]);
+    --state_->placed;
+    expire(index);
+  }
+  return count;
+}
+
+template <class Expire>
+uint32_t TimerWheel::advance(uint64_t now_tick, Expire&& expire) {
+  take_intake();
+  uint32_t count = 0;
+  for (;;) {
+    const List ready = state_->ready;
+    state_->ready = {};
+    count += expire_list(ready, expire);
+    const uint64_t next = next_event();
+    if (next > now_tick) break;
+    state_->current = next;
+    // From the top, so that what comes down from level 2 is in its level 1 bucket before that one is spread.
+    for (uint32_t level = kLevels - 1; level > 0; --level) {
+      if ((next & ((uint64_t{1} << (level * kBits)) - 1)) == 0) spread(level, next);
+    }
+    count += expire_list(detach(0, digit(next, 0)), expire);
+  }
+  if (now_tick > state_->current) state_->current = now_tick;
+  return count;
+}
+
+}  // namespace sip_async::core

@@ -1,0 +1,99 @@
+// A worker group: a bounded queue of slots and the JavaScript threads that empty it.
+//
+// Ground rules
+// - Any thread pushes and never waits. A push that is refused has changed nothing.
+// - A worker is a number below `workers`. The thread behind it may die and be replaced; the number stays.
+// - A worker that finds nothing declares itself idle, then looks once more (go_idle). A push first enters the queue, then
+//   looks for an idle worker. Both are sequentially consistent, so a task is never left with every worker asleep.
+// - One push wakes at most one worker. A worker that leaves tasks behind while others are idle wakes the next (take).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "core/histogram.h"
+#include "core/slot.h"
+#include "core/status.h"
+#include "core/task_queue.h"
+
+namespace sip_async::core {
+
+// Something that can be woken: the channel of a JavaScript thread. wake() may be called by any thread, at any time
+// before the engine is gone, and must not wait.
+class Wakeable {
+ public:
+  virtual ~Wakeable() = default;
+  virtual void wake() = 0;
+};
+
+// A task: which slot, in which of its lives.
+struct Task {
+  uint32_t index;
+  uint32_t generation;
+  uint64_t bits() const { return uint64_t{generation} << 32 | index; }
+  static Task of(uint64_t bits) { return {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)}; }
+};
+
+struct GroupConfig {
+  std::string name;
+  uint32_t workers = 0;
+  bool nonblock = false;
+  uint32_t usleep_us = 0;
+  uint32_t max_queue = 0;
+};
+
+class WorkerGroup {
+ public:
+  static constexpr uint32_t kMaxWorkers = 256;
+
+  WorkerGroup(Region& region, const GroupConfig& config, uint32_t capacity);
+
+  const GroupConfig& config() const { return config_; }
+
+  // By the owner of the slot. kNoWorkers: the group has none by configuration. kGroupFull: nonblock and `max_queue`
+  // tasks wait, or there is no room at all.
+  Status try_push(Task task);
+  // By the ticker, for a call that was accepted long ago: `max_queue` does not apply. False when there is no room.
+  bool push_due(Task task);
+  // Wakes an idle worker, if there is one.
+  void wake_one();
+
+  // By a worker: takes its fair share of what waits, `most` at the most.
+  uint32_t take(Task* tasks, uint32_t most);
+  // By a worker that found nothing: true when it may sleep, false when it must take() again.
+  bool go_idle(uint32_t worker);
+  void leave_idle(uint32_t worker);
+
+  // By the thread that comes to be this worker; `wakeable` must stay valid until the engine is gone.
+  void attach(uint32_t worker, Wakeable* wakeable);
+  void detach(uint32_t worker, Wakeable* wakeable);
+
+  uint32_t queued() const { return queue_.size(); }
+  uint32_t idle() const;
+  bool check_invariants() const { return queue_.check_invariants(); }
+
+  struct Counters {
+    // Statistics; written by pushers and workers, read by stats(); relaxed, nothing is published through them.
+    std::atomic<uint64_t> done{0};
+    std::atomic<uint64_t> failed{0};
+    std::atomic<uint64_t> refused{0};
+    std::atomic<uint32_t> high_water{0};
+    Histogram wait;
+    Histogram run;
+  };
+  Counters counters;
+
+ private:
+  void note_depth(uint32_t depth);
+
+  GroupConfig config_;
+  TaskQueue queue_;
+  // A bit for each worker that sleeps. Set by the worker itself (go_idle), cleared by whoever wakes it (wake_one) or by
+  // itself; sequentially consistent on both sides, see the ground rules.
+  std::atomic<uint64_t> idle_[kMaxWorkers / 64] = {};
+  // Who to wake. Written by attach and detach, read by wake_one; acquire and release.
+  std::atomic<Wakeable*> wakeables_[kMaxWorkers] = {};
+};
+
+}  // namespace sip_async::core

@@ -1,0 +1,246 @@
+// Engines: putting together, sockets, start and stop, statistics.
+#include <cstring>
+
+#include "node/args.h"
+#include "node/environment.h"
+#include "node/hub.h"
+#include "node/stats_layout.h"
+
+namespace sip_async::node {
+
+namespace {
+
+std::shared_ptr<EngineEntry> entry_of(uint32_t number) { return Hub::instance().find(number); }
+
+// nullptr when there is no such engine, or it is not built.
+sip::SipEngine* engine_of(const std::shared_ptr<EngineEntry>& entry) {
+  return entry == nullptr ? nullptr : entry->engine.get();
+}
+
+// The environment that made an engine ends without having stopped it: its threads must not outlive it.
+void on_environment_end(void* number) {
+  const auto entry = entry_of(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(number)));
+  if (sip::SipEngine* engine = engine_of(entry)) engine->stop();
+}
+
+void* hook_argument(uint32_t number) { return reinterpret_cast<void*>(static_cast<uintptr_t>(number)); }
+
+napi_value create(napi_env env, napi_callback_info info) {
+  const Args<8> args(env, info);
+  auto entry = std::make_shared<EngineEntry>();
+  entry->config.receivers = args.u32(0);
+  entry->config.addresses = args.u32(7);
+  sip::TransactionConfig& transactions = entry->config.transactions;
+  transactions.max_transactions = args.u32(1);
+  transactions.max_message_bytes = args.u32(2);
+  transactions.t1_ms = args.u32(3);
+  transactions.t2_ms = args.u32(4);
+  transactions.wait_ms = args.u32(5);
+  transactions.auto_100 = args.boolean(6);
+  const uint32_t number = Hub::instance().add(std::move(entry));
+  napi_add_env_cleanup_hook(env, on_environment_end, hook_argument(number));
+  return make_u32(env, number);
+}
+
+napi_value add_group(napi_env env, napi_callback_info info) {
+  const Args<6> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (entry == nullptr) return make_i32(env, -1);
+  core::GroupConfig group;
+  group.name = args.text(1);
+  group.workers = args.u32(2);
+  group.nonblock = args.boolean(3);
+  group.usleep_us = args.u32(4);
+  group.max_queue = args.u32(5);
+  entry->config.groups.push_back(std::move(group));
+  return make_u32(env, static_cast<uint32_t>(entry->config.groups.size() - 1));
+}
+
+napi_value build(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (entry == nullptr || entry->engine != nullptr) return nullptr;
+  try {
+    entry->engine = std::make_unique<sip::SipEngine>(entry->config);
+  } catch (const std::bad_alloc&) {
+    napi_throw_error(env, "SIPASYNC_ERR_SLOTS_EXHAUSTED", "there is no address space for so many transactions");
+  }
+  return nullptr;
+}
+
+napi_value listen(napi_env env, napi_callback_info info) {
+  const Args<6> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  if (engine == nullptr || args.u32(1) >= engine->transport().size()) return make_i32(env, -EINVAL);
+  sip::Address local;
+  if (!sip::Address::parse(args.text(2), static_cast<uint16_t>(args.u32(3)), local)) return make_i32(env, -EADDRNOTAVAIL);
+  const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5));
+  return make_i32(env, fault != 0 ? -fault : engine->transport().socket(args.u32(1)).local().port);
+}
+
+napi_value start(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (sip::SipEngine* engine = engine_of(entry)) engine->start();
+  return nullptr;
+}
+
+napi_value stop_intake(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (sip::SipEngine* engine = engine_of(entry)) engine->transactions().stop_intake();
+  return nullptr;
+}
+
+napi_value in_script(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  return make_u32(env, engine == nullptr ? 0 : engine->transactions().in_script());
+}
+
+napi_value conclude_all(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  if (engine == nullptr) return make_u32(env, 0);
+  return make_u32(env, engine->transactions().conclude_all(static_cast<uint16_t>(args.u32(1)), args.text(2)));
+}
+
+napi_value thread_gone(napi_env env, napi_callback_info info) {
+  const Args<2> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  return make_u32(env, engine == nullptr ? 0 : engine->transactions().thread_gone(args.u32(1)));
+}
+
+napi_value stop(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const uint32_t number = args.u32(0);
+  const auto entry = entry_of(number);
+  if (entry == nullptr) return nullptr;
+  napi_remove_env_cleanup_hook(env, on_environment_end, hook_argument(number));
+  if (sip::SipEngine* engine = engine_of(entry)) engine->stop();
+  Hub::instance().remove(number);
+  // Channels and engine hold each other; the caller has closed the channels, so nobody calls through them any more.
+  std::lock_guard lock(entry->mutex);
+  entry->channels.clear();
+  return nullptr;
+}
+
+// The typed array to write statistics into.
+struct Figures {
+  Figures(napi_env env, napi_value array) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) == napi_ok &&
+        type == napi_float64_array) {
+      at = static_cast<double*>(data);
+      left = length;
+    }
+  }
+  void put(double value) {
+    if (left == 0) return;
+    *at++ = value;
+    --left;
+  }
+  void put(const std::atomic<uint64_t>& counter) { put(static_cast<double>(counter.load(std::memory_order_relaxed))); }
+  double* at = nullptr;
+  size_t left = 0;
+};
+
+napi_value engine_stats(napi_env env, napi_callback_info info) {
+  const Args<2> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* sip = engine_of(entry);
+  if (sip == nullptr) return nullptr;
+  Figures out(env, args[1]);
+  const auto relaxed = std::memory_order_relaxed;
+  core::Engine& engine = sip->engine();
+  const auto& counters = engine.counters;
+  const uint64_t fired = counters.fired.load(relaxed);
+  const uint64_t withdrawn = counters.withdrawn.load(relaxed);
+  const uint64_t scheduled = counters.scheduled.load(relaxed);
+  const int64_t suspended = counters.suspended.load(relaxed);
+  const auto lateness = counters.lateness.snapshot();
+  const auto& transport = sip->transport().counters;
+  // In the order of kEngineStats.
+  out.put(static_cast<double>(sip->transactions().open_transactions()));
+  out.put(static_cast<double>(suspended > 0 ? suspended : 0));
+  out.put(static_cast<double>(sip->transactions().in_script()));
+  out.put(sip->transactions().counters.completed);
+  out.put(sip->transactions().counters.cancelled);
+  out.put(sip->transactions().counters.timed_out);
+  out.put(static_cast<double>(scheduled > fired + withdrawn ? scheduled - fired - withdrawn : 0));
+  out.put(static_cast<double>(fired));
+  out.put(static_cast<double>(withdrawn));
+  out.put(lateness.p50_ms);
+  out.put(lateness.p99_ms);
+  out.put(lateness.max_ms);
+  out.put(transport.received);
+  out.put(transport.sent);
+  out.put(transport.send_failed);
+  out.put(transport.retransmissions_absorbed);
+  out.put(transport.acks_absorbed);
+  out.put(transport.keep_alives);
+  out.put(transport.stray_responses);
+  out.put(transport.refused);
+  out.put(transport.replies_not_kept);
+  out.put(transport.stood_in);
+  out.put(static_cast<double>(engine.slots().live()));
+  out.put(static_cast<double>(engine.slots().size()));
+  out.put(static_cast<double>(engine.payloads().blocks_in_use()));
+  out.put(static_cast<double>(engine.payloads().high_water_bytes()));
+  return nullptr;
+}
+
+napi_value group_stats(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* sip = engine_of(entry);
+  if (sip == nullptr || args.u32(1) >= sip->engine().group_count()) return nullptr;
+  Figures out(env, args[2]);
+  const core::WorkerGroup& group = sip->engine().group(args.u32(1));
+  const auto wait = group.counters.wait.snapshot();
+  const auto run = group.counters.run.snapshot();
+  // In the order of kGroupStats.
+  out.put(group.config().workers);
+  out.put(group.idle());
+  out.put(group.queued());
+  out.put(group.counters.high_water.load(std::memory_order_relaxed));
+  out.put(group.counters.done);
+  out.put(group.counters.failed);
+  out.put(group.counters.refused);
+  for (const auto& histogram : {wait, run}) {
+    out.put(histogram.p50_ms);
+    out.put(histogram.p99_ms);
+    out.put(histogram.max_ms);
+  }
+  return nullptr;
+}
+
+napi_value malformed_stats(napi_env env, napi_callback_info info) {
+  const Args<2> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* sip = engine_of(entry);
+  if (sip == nullptr) return nullptr;
+  Figures out(env, args[1]);
+  for (const auto& counter : sip->transport().counters.malformed) out.put(counter);
+  return nullptr;
+}
+
+}  // namespace
+
+const std::vector<Export> kEngineExports = {
+    {"engineCreate", create},           {"engineAddGroup", add_group},
+    {"engineBuild", build},             {"engineListen", listen},
+    {"engineStart", start},             {"engineStopIntake", stop_intake},
+    {"engineInScript", in_script},      {"engineConcludeAll", conclude_all},
+    {"engineThreadGone", thread_gone},  {"engineStop", stop},
+    {"engineStats", engine_stats},      {"groupStats", group_stats},
+    {"malformedStats", malformed_stats},
+};
+
+}  // namespace sip_async::node

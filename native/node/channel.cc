@@ -1,0 +1,291 @@
+#include "node/channel.h"
+
+#include <algorithm>
+
+#include "sip/stand_in.h"
+
+namespace sip_async::node {
+
+using core::Run;
+using core::Status;
+using core::Task;
+using core::Word;
+
+namespace {
+
+// An exception that escaped the script's own catching would be swallowed by Node here; it is handed on as an uncaught one.
+void surface_exception(napi_env env) {
+  bool pending = false;
+  napi_value exception = nullptr;
+  if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
+      napi_get_and_clear_last_exception(env, &exception) == napi_ok) {
+    napi_fatal_exception(env, exception);
+  }
+}
+
+}  // namespace
+
+bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
+  env_ = env;
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, records, &type, &length, &data, nullptr, nullptr) != napi_ok) return false;
+  records_ = static_cast<uint32_t*>(data);
+  capacity_ = static_cast<uint32_t>(length / kRecordWords);
+  napi_create_reference(env, records, 1, &records_ref_);
+  napi_create_reference(env, on_batch, 1, &on_batch_);
+  napi_value name;
+  napi_create_string_utf8(env, "sip-async", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, nullptr, name, &async_context_);
+  auto* keep = new std::shared_ptr<Channel>(shared_from_this());
+  const napi_status made = napi_create_threadsafe_function(
+      env, on_batch, nullptr, name, 0, 1, keep,
+      [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this, on_wake, &tsfn_);
+  if (made != napi_ok) {
+    delete keep;
+    return false;
+  }
+  napi_add_env_cleanup_hook(env, on_environment_end, this);
+  open_ = true;
+  {
+    std::lock_guard lock(entry_->mutex);
+    entry_->channels.push_back(shared_from_this());
+  }
+  core::Engine& engine = entry_->engine->engine();
+  engine.attach(place_.thread, this);
+  if (place_.group >= 0) engine.group(static_cast<uint32_t>(place_.group)).attach(place_.worker, this);
+  // A worker that takes over a dead one's place finds what was left for it, and declares itself idle.
+  wake();
+  return true;
+}
+
+void Channel::wake() {
+  if (scheduled_.exchange(true, std::memory_order_seq_cst)) return;
+  std::lock_guard lock(mutex_);
+  if (open_) napi_call_threadsafe_function(tsfn_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Channel::listen() {
+  sip::SipEngine& engine = *entry_->engine;
+  for (uint32_t socket = place_.thread; socket < engine.transport().size(); socket += engine.receivers()) {
+    auto watch = std::make_unique<Watch>(Watch{this, socket, nullptr});
+    watch->poll = LoopPoll::start(env_, engine.transport().socket(socket).fd(), on_readable, watch.get());
+    if (watch->poll == nullptr) {
+      woken_to_read_ = true;
+      engine.stand_in().wake_for(socket, this);
+      engine.stand_in().rearm(socket);
+    }
+    watches_.push_back(std::move(watch));
+  }
+}
+
+void Channel::ref(bool on) {
+  if (open_) (on ? napi_ref_threadsafe_function : napi_unref_threadsafe_function)(env_, tsfn_);
+  for (const auto& watch : watches_) {
+    if (watch->poll != nullptr) watch->poll->ref(on);
+  }
+}
+
+void Channel::on_environment_end(void* self) { static_cast<Channel*>(self)->close(true); }
+
+void Channel::close(bool environment_ends) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!open_) return;
+    open_ = false;
+    napi_release_threadsafe_function(tsfn_, napi_tsfn_abort);
+  }
+  if (!environment_ends) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
+  sip::SipEngine& engine = *entry_->engine;
+  for (const auto& watch : watches_) {
+    if (watch->poll != nullptr) {
+      watch->poll->stop();
+    } else {
+      engine.stand_in().wake_for(watch->socket, nullptr);
+    }
+  }
+  if (place_.group >= 0) engine.engine().group(static_cast<uint32_t>(place_.group)).detach(place_.worker, this);
+  engine.engine().detach(place_.thread, this);
+  if (environment_ends) return;  // Node frees what belongs to the environment
+  napi_async_destroy(env_, async_context_);
+  napi_delete_reference(env_, on_batch_);
+  // A handler that closes its own channel is still inside deliver(), which reads the records once more.
+  if (!delivering_) napi_delete_reference(env_, records_ref_);
+}
+
+void Channel::on_wake(napi_env env, napi_value callback, void* context, void*) {
+  if (env == nullptr) return;  // the environment is going down; the clean-up hook has done the rest
+  auto* self = static_cast<Channel*>(context);
+  self->scheduled_.store(false, std::memory_order_seq_cst);
+  if (self->open_) self->turn(callback);
+}
+
+void Channel::run() {
+  paused_ = false;
+  wake();
+}
+
+void Channel::turn(napi_value callback) {
+  sip::SipEngine& engine = *entry_->engine;
+  if (place_.group < 0) engine.note_round(place_.thread);
+  for (uint32_t round = 0; round < kRoundsPerTurn; ++round) {
+    if (collect() == 0) {
+      if (woken_to_read_) read_sockets(callback);
+      if (place_.group < 0 || paused_) return;
+      if (engine.engine().group(static_cast<uint32_t>(place_.group)).go_idle(place_.worker)) return;
+      continue;
+    }
+    if (deliver(callback, false)) paused_ = true;
+    if (!open_) return;  // closed by the script
+  }
+  wake();  // there may be more; others on this loop first
+}
+
+uint32_t Channel::collect() {
+  core::Engine& engine = entry_->engine->engine();
+  core::SlotTable& slots = engine.slots();
+  Task tasks[64];
+  const uint64_t now = core::now_ns();
+  count_ = 0;
+  // What came back to this thread.
+  uint32_t taken = engine.take_inbox(place_.thread, tasks, std::min(64u, room()));
+  for (uint32_t i = 0; i < taken; ++i) {
+    if (engine.begin_run(tasks[i], place_.thread, now) == Status::kOk) {
+      add_begun(tasks[i]);
+    } else {
+      // Ended from outside; a handler of this thread may be waiting for it.
+      add_record(tasks[i], RecordKind::kEnded, 0);
+    }
+  }
+  if (place_.group < 0 || paused_) return count_;
+  core::WorkerGroup& group = engine.group(static_cast<uint32_t>(place_.group));
+  do {
+    taken = group.take(tasks, std::min(64u, room()));
+    for (uint32_t i = 0; i < taken; ++i) {
+      if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) continue;
+      const uint64_t queued = slots.at(tasks[i].index).queued_ns.load(std::memory_order_relaxed);
+      group.counters.wait.record_ns(now - std::min(now, queued));
+      add_record(tasks[i], RecordKind::kResume, slots.at(tasks[i].index).route);
+    }
+    // Tasks that ended meanwhile leave no record, but there may be others behind them.
+  } while (count_ == 0 && taken != 0);
+  return count_;
+}
+
+void Channel::add_begun(Task task) {
+  core::SlotTable& slots = entry_->engine->engine().slots();
+  const bool resumed = slots.word(task.index).suspension() != 0;
+  add_record(task, resumed ? RecordKind::kWake : RecordKind::kRequest, 0);
+}
+
+void Channel::add_record(Task task, RecordKind kind, uint16_t route) {
+  uint32_t* record = records_ + size_t{count_++} * kRecordWords;
+  record[0] = task.index;
+  record[1] = task.generation;
+  record[2] = static_cast<uint32_t>(kind) |
+              uint32_t{entry_->engine->engine().slots().at(task.index).method} << 8;
+  record[3] = route;
+}
+
+void Channel::on_readable(void* context) {
+  const auto* watch = static_cast<Watch*>(context);
+  Channel* self = watch->channel;
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
+  napi_value callback = nullptr;
+  napi_get_reference_value(self->env_, self->on_batch_, &callback);
+  self->entry_->engine->note_round(self->place_.thread);
+  self->read_socket(watch->socket, callback, true);
+  napi_close_handle_scope(self->env_, scope);
+}
+
+void Channel::read_sockets(napi_value callback) {
+  sip::SipEngine& engine = *entry_->engine;
+  for (const auto& watch : watches_) {
+    read_socket(watch->socket, callback, false);
+    if (!open_) return;
+    engine.stand_in().rearm(watch->socket);
+  }
+}
+
+void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) {
+  sip::SipEngine& engine = *entry_->engine;
+  const uint32_t thread = place_.thread;
+  const uint64_t now = core::now_ns();
+  for (uint32_t i = 0; i < kReadsPerTurn; ++i) {
+    count_ = 0;
+    const bool more = engine.read(socket, [&](Task fresh) {
+      // The records hold at least a receive batch, but the inbox takes what does not fit all the same.
+      if (room() == 0) {
+        if (!engine.engine().post(thread, fresh)) engine.transactions().refuse(fresh);
+      } else if (engine.engine().begin_run(fresh, thread, now) == Status::kOk) {
+        add_begun(fresh);
+      }
+    });
+    if (count_ != 0) deliver(callback, own_scope);
+    if (!open_ || !more) return;
+  }
+}
+
+bool Channel::deliver(napi_value callback, bool own_scope) {
+  const uint64_t started = core::now_ns();
+  napi_value receiver;
+  napi_value count;
+  napi_value result = nullptr;
+  delivering_ = true;
+  napi_get_global(env_, &receiver);  // napi_make_callback wants an object
+  napi_create_uint32(env_, count_, &count);
+  const napi_status status =
+      own_scope ? napi_make_callback(env_, async_context_, receiver, callback, 1, &count, &result)
+                : napi_call_function(env_, receiver, callback, 1, &count, &result);
+  delivering_ = false;
+  bool pause = false;
+  if (status == napi_ok) {
+    napi_get_value_bool(env_, result, &pause);
+  } else if (status == napi_pending_exception) {
+    surface_exception(env_);
+  }
+  settle(started);
+  count_ = 0;
+  return pause;
+}
+
+void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
+  (outcome == sip::Outcome::kThrew ? group.counters.failed : group.counters.done).fetch_add(1, std::memory_order_relaxed);
+}
+
+bool Channel::finish(Task task, sip::Outcome outcome) {
+  if (place_.group >= 0) count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
+  return transactions().finish(task, outcome);
+}
+
+void Channel::settle(uint64_t started_ns) {
+  core::Engine& engine = entry_->engine->engine();
+  core::WorkerGroup* group = place_.group < 0 ? nullptr : &engine.group(static_cast<uint32_t>(place_.group));
+  uint64_t cursor = started_ns;
+  for (uint32_t i = 0; i < count_; ++i) {
+    uint32_t* record = records_ + size_t{i} * kRecordWords;
+    const Task task{record[0], record[1]};
+    // A record that the script did not get to (it could not be called) is a run that threw.
+    const bool told = (record[2] & kOutcomeMark) != 0;
+    if (!told && (record[2] & 0xff) == static_cast<uint32_t>(RecordKind::kEnded)) continue;
+    const auto outcome = told ? static_cast<sip::Outcome>(record[2] & 0xff) : sip::Outcome::kThrew;
+    if (outcome == sip::Outcome::kPending) continue;
+    if (group != nullptr) {
+      // What a run took: from the end of the one before it to its last reply. A call that was suspended may be another
+      // thread's by now, and is not looked at.
+      if (outcome != sip::Outcome::kSuspended) {
+        const uint64_t acted = engine.slots().at(task.index).action_ns;
+        if (acted > cursor) {
+          group->counters.run.record_ns(acted - cursor);
+          cursor = acted;
+        }
+      }
+      count_run(*group, outcome);
+    }
+    transactions().finish(task, outcome);
+  }
+}
+
+}  // namespace sip_async::node

@@ -1,0 +1,106 @@
+// A channel: the way between the engine and one JavaScript environment (the main thread or a worker thread).
+//
+// Ground rules
+// - wake() may be called by any thread at any time, also after the environment has ended. It only schedules: the
+//   thread-safe function is touched under the mutex and only while the channel is open.
+// - Everything else happens on the environment's own thread.
+// - The environment's clean-up hook closes the channel. It is registered after the thread-safe function was made, so it
+//   runs before Node's own (hooks run newest first), while the function is still valid.
+// - The engine keeps the channel until it is gone itself (EngineEntry::channels), so a wake() that comes late finds an
+//   object that is closed, not one that is gone.
+#pragma once
+
+#include <node_api.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "node/hub.h"
+#include "node/loop_poll.h"
+
+namespace sip_async::node {
+
+// What one record of a batch says.
+enum class RecordKind : uint32_t { kRequest = 0, kResume = 1, kWake = 2, kEnded = 3 };
+inline constexpr uint32_t kRecordWords = 4;
+inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
+
+class Channel : public core::Wakeable, public std::enable_shared_from_this<Channel> {
+ public:
+  struct Place {
+    uint32_t thread = 0;
+    int32_t group = -1;  // -1: a receiver
+    uint32_t worker = 0;
+  };
+
+  Channel(std::shared_ptr<EngineEntry> entry, Place place) : entry_(std::move(entry)), place_(place) {}
+
+  // False, with an exception pending, when Node refuses.
+  bool open(napi_env env, napi_value records, napi_value on_batch);
+  void listen();
+  void run();
+  void ref(bool on);
+  void close(bool environment_ends = false);
+  // Ends a run outside of a batch: an asynchronous handler that has settled.
+  bool finish(core::Task task, sip::Outcome outcome);
+
+  void wake() override;
+
+  sip::TransactionLayer& transactions() { return entry_->engine->transactions(); }
+  const Place& place() const { return place_; }
+
+ private:
+  // Rounds of taking and running tasks before the loop gets its turn again.
+  static constexpr uint32_t kRoundsPerTurn = 4;
+  // Batches read from the socket before the loop gets its turn again.
+  static constexpr uint32_t kReadsPerTurn = 2;
+
+  static void on_wake(napi_env env, napi_value callback, void* context, void* data);
+  static void on_readable(void* watch);
+  static void on_environment_end(void* self);
+
+  void turn(napi_value callback);
+  uint32_t collect();
+  void read_socket(uint32_t socket, napi_value callback, bool own_scope);
+  void read_sockets(napi_value callback);
+  void add_record(core::Task task, RecordKind kind, uint16_t route);
+  void add_begun(core::Task task);
+  // Calls on_batch for the records that were collected and settles the runs that it ended. True: it asks for a pause.
+  bool deliver(napi_value callback, bool own_scope);
+  void settle(uint64_t started_ns);
+  static void count_run(core::WorkerGroup& group, sip::Outcome outcome);
+  uint32_t room() const { return capacity_ - count_; }
+
+  std::shared_ptr<EngineEntry> entry_;
+  Place place_;
+  napi_env env_ = nullptr;
+  napi_ref on_batch_ = nullptr;
+  napi_ref records_ref_ = nullptr;
+  napi_async_context async_context_ = nullptr;
+  uint32_t* records_ = nullptr;  // the caller's typed array
+  uint32_t capacity_ = 0;        // in records
+  uint32_t count_ = 0;
+  // One for each socket of a receiver.
+  struct Watch {
+    Channel* channel;
+    uint32_t socket;
+    LoopPoll* poll;
+  };
+  std::vector<std::unique_ptr<Watch>> watches_;
+  bool woken_to_read_ = false;  // no libuv: the stand-in wakes us for each datagram
+  bool paused_ = false;
+  bool delivering_ = false;
+
+  // Guards tsfn_ and open_ against wake() of other threads.
+  std::mutex mutex_;
+  bool open_ = false;
+  napi_threadsafe_function tsfn_ = nullptr;
+  // A wake-up is on its way. Set by wake() of any thread, cleared by on_wake before it looks at the queues. Sequentially
+  // consistent: a push that sees it set is seen by the look that follows the clearing.
+  std::atomic<bool> scheduled_{false};
+};
+
+}  // namespace sip_async::node

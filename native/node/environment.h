@@ -1,0 +1,52 @@
+// What belongs to one JavaScript environment: its channels, by number.
+#pragma once
+
+#include <node_api.h>
+
+#include <memory>
+#include <vector>
+
+#include "node/channel.h"
+
+namespace sip_async::node {
+
+class Environment {
+ public:
+  static Environment& of(napi_env env) {
+    void* data = nullptr;
+    napi_get_instance_data(env, &data);
+    return *static_cast<Environment*>(data);
+  }
+  static void install(napi_env env) {
+    napi_set_instance_data(env, new Environment, [](napi_env, void* self, void*) { delete static_cast<Environment*>(self); },
+                           nullptr);
+  }
+
+  uint32_t add(std::shared_ptr<Channel> channel) {
+    channels_.push_back(std::move(channel));
+    return static_cast<uint32_t>(channels_.size() - 1);
+  }
+  // nullptr for a channel that was closed.
+  Channel* channel(uint32_t number) { return number < channels_.size() ? channels_[number].get() : nullptr; }
+  void remove(uint32_t number) {
+    if (number < channels_.size()) channels_[number].reset();
+  }
+
+ private:
+  std::vector<std::shared_ptr<Channel>> channels_;
+};
+
+// A function of the export table.
+struct Export {
+  const char* name;
+  napi_callback function;
+};
+
+// Each bind_*.cc has its own part of the table.
+extern const std::vector<Export> kEngineExports;
+extern const std::vector<Export> kChannelExports;
+extern const std::vector<Export> kTransactionExports;
+extern const std::vector<Export> kMessageExports;
+napi_value make_constants(napi_env env);
+
+}  // namespace sip_async::node

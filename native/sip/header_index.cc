@@ -1,0 +1,399 @@
+#include "sip/header_index.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "sip/name_addr.h"
+#include "sip/scan.h"
+#include "sip/uri.h"
+#include "sip/via.h"
+
+namespace sip_async::sip {
+namespace {
+
+constexpr std::array<const char*, static_cast<size_t>(IndexStatus::kCount)> kStatusNames = {
+    "ok",        "keepAlive",      "tooLarge",       "badStartLine",     "badVersion",     "noHeaderEnd",
+    "badHeader", "tooManyHeaders", "missingHeader",  "repeatedHeader",   "badVia",         "badFromTo",
+    "badCallId", "badCseq",        "methodMismatch", "badContentLength", "badMaxForwards", "badUri",
+    "hostile",
+};
+
+Method method_of(std::string_view name) {
+  switch (name.size()) {
+    case 3:
+      if (name == "ACK") return Method::kAck;
+      return name == "BYE" ? Method::kBye : Method::kOther;
+    case 4:
+      return name == "INFO" ? Method::kInfo : Method::kOther;
+    case 5:
+      if (name == "PRACK") return Method::kPrack;
+      return name == "REFER" ? Method::kRefer : Method::kOther;
+    case 6:
+      if (name == "INVITE") return Method::kInvite;
+      if (name == "CANCEL") return Method::kCancel;
+      if (name == "NOTIFY") return Method::kNotify;
+      return name == "UPDATE" ? Method::kUpdate : Method::kOther;
+    case 7:
+      if (name == "OPTIONS") return Method::kOptions;
+      if (name == "PUBLISH") return Method::kPublish;
+      return name == "MESSAGE" ? Method::kMessage : Method::kOther;
+    case 8:
+      return name == "REGISTER" ? Method::kRegister : Method::kOther;
+    case 9:
+      return name == "SUBSCRIBE" ? Method::kSubscribe : Method::kOther;
+    default:
+      return Method::kOther;
+  }
+}
+
+enum class LineKind { kHeader, kNameless, kEmpty, kCut };
+
+struct Line {
+  LineKind kind = LineKind::kCut;
+  HeaderId id = HeaderId::kOther;
+  bool has_control = false;
+  size_t name_end = 0;
+  size_t value_at = 0;
+  size_t value_end = 0;
+  size_t next = 0;
+};
+
+// Where the line that starts at `at` ends, with its folded lines when `folds`: sets value_end, next and
+// has_control. A line without a line end is cut: nobody can tell what is missing from it.
+bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& line) {
+  for (;;) {
+    at = scan::find_control(data, at, size);
+    if (at == size) return false;
+    size_t next = at + 1;
+    if (data[at] == '\r' && next < size && data[next] == '\n') {
+      ++next;
+    } else if (data[at] != '\n') {
+      if (data[at] != '\t') line.has_control = true;
+      at = next;
+      continue;
+    }
+    if (folds && next < size && scan::is_wsp(data[next])) {
+      at = next;
+      continue;
+    }
+    line.value_end = at;
+    line.next = next;
+    return true;
+  }
+}
+
+void read_line(const char* data, size_t size, size_t at, Line& line) {
+  line.kind = LineKind::kCut;
+  line.id = HeaderId::kOther;
+  line.has_control = false;
+  if (at >= size) return;
+  bool has_cr = data[at] == '\r' && at + 1 < size && data[at + 1] == '\n';
+  if (has_cr || data[at] == '\n') {
+    line.kind = LineKind::kEmpty;
+    line.next = at + (has_cr ? 2 : 1);
+    return;
+  }
+  if (!find_line_end(data, size, at, true, line)) return;
+  size_t colon = scan::find_colon(data, at, line.value_end);
+  line.name_end = colon;
+  while (line.name_end > at && scan::is_wsp(data[line.name_end - 1])) --line.name_end;
+  line.id = header_id({data + at, line.name_end - at});
+  // A known name is made of token characters; only the others need a look.
+  bool is_name = line.id != HeaderId::kOther ||
+                 (line.name_end > at && scan::skip(data, at, line.name_end, scan::kToken) == line.name_end);
+  if (colon == line.value_end || !is_name) {
+    line.kind = LineKind::kNameless;
+    line.id = HeaderId::kOther;
+    line.name_end = line.value_at = at;
+    return;
+  }
+  line.kind = LineKind::kHeader;
+  line.value_at = scan::skip_lws(data, colon + 1, line.value_end);
+  line.value_end = scan::trim_end(data, line.value_at, line.value_end);
+}
+
+// One pass over one message. Each take_ function reads one kind of header into the index.
+class Pass {
+ public:
+  Pass(const char* data, size_t size, const IndexLimits& limits, MessageIndex& out)
+      : data_(data), size_(size), limits_(limits), out_(out) {}
+
+  void run(size_t start) {
+    size_t at = take_start_line(start);
+    out_.headers_at = static_cast<uint16_t>(at);
+    Line line;
+    size_t end = size_;
+    bool is_complete = false;
+    for (;; at = line.next) {
+      read_line(data_, size_, at, line);
+      if (line.kind == LineKind::kCut) break;
+      if (line.kind == LineKind::kEmpty) {
+        is_complete = true;
+        end = line.next;
+        break;
+      }
+      take_line(at, line);
+    }
+    if (!is_complete) fault(IndexStatus::kNoHeaderEnd);
+    if (out_.via_count == 0 || !has_from_ || !has_to_ || !has_call_id_ || out_.cseq.empty()) {
+      fault(IndexStatus::kMissingHeader);
+    }
+    take_body(end);
+  }
+
+ private:
+  void fault(IndexStatus status) {
+    if (out_.status == IndexStatus::kOk) out_.status = status;
+  }
+  std::string_view text(size_t begin, size_t end) const { return {data_ + begin, end - begin}; }
+
+  // True for the first of its kind. Of a header that may stand only once the first one is kept.
+  bool take_once(bool& has) {
+    if (has) fault(IndexStatus::kRepeatedHeader);
+    return !std::exchange(has, true);
+  }
+
+  size_t take_start_line(size_t at) {
+    Line line;
+    if (!find_line_end(data_, size_, at, false, line)) line.value_end = line.next = size_;
+    if (line.value_end - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
+    if (scan::equals_ignoring_case(text(at, std::min(at + 4, line.value_end)), "sip/")) {
+      take_status_line(at, line.value_end);
+    } else {
+      take_request_line(at, line.value_end);
+    }
+    if (line.has_control) fault(IndexStatus::kBadStartLine);
+    return line.next;
+  }
+
+  // "SIP/2.0" in any case; other numbers are a version, too, anything else is not.
+  void take_version(std::string_view version) {
+    if (version == "SIP/2.0" || scan::equals_ignoring_case(version, "sip/2.0")) return;
+    size_t dot = version.find('.');
+    uint32_t number = 0;
+    bool is_version = version.size() > 4 && scan::equals_ignoring_case(version.substr(0, 4), "sip/") &&
+                      dot != std::string_view::npos &&
+                      scan::read_decimal(version.substr(4, dot - 4), ~0u, number) &&
+                      scan::read_decimal(version.substr(dot + 1), ~0u, number);
+    fault(is_version ? IndexStatus::kBadVersion : IndexStatus::kBadStartLine);
+  }
+
+  // Whatever lies between the method and the last word is taken for the URI: a URI with spaces in it is a bad
+  // URI, and the request can be answered. Spaces at the end of the line are a fault, too (RFC 3261 section
+  // 7.1).
+  void take_request_line(size_t at, size_t end) {
+    size_t method_end = scan::skip(data_, at, end, scan::kToken);
+    if (method_end == at || method_end == end || data_[method_end] != ' ')
+      return fault(IndexStatus::kBadStartLine);
+    size_t line_end = end;
+    while (line_end > method_end && scan::is_lws(data_[line_end - 1])) --line_end;
+    size_t version_at = line_end;
+    while (version_at > method_end && data_[version_at - 1] != ' ') --version_at;
+    size_t uri_at = method_end + 1;
+    if (version_at <= uri_at) return fault(IndexStatus::kBadStartLine);
+
+    out_.is_request = true;
+    out_.method_name = scan::slice(at, method_end);
+    out_.method = method_of(text(at, method_end));
+    out_.ruri = scan::slice(uri_at, version_at - 1);
+    if (!check_request_uri(text(uri_at, version_at - 1))) fault(IndexStatus::kBadUri);
+    take_version(text(version_at, line_end));
+    if (line_end != end) fault(IndexStatus::kBadStartLine);
+  }
+
+  void take_status_line(size_t at, size_t end) {
+    size_t space = at;
+    while (space < end && data_[space] != ' ') ++space;
+    take_version(text(at, space));
+    size_t code_at = std::min(space + 1, end);
+    size_t code_end = std::min(code_at + 3, end);
+    uint32_t code = 0;
+    // Without a reason the space before it is often missing, too.
+    if (code_end - code_at != 3 || !scan::read_decimal(text(code_at, code_end), 699, code) || code < 100 ||
+        (code_end < end && data_[code_end] != ' ')) {
+      return fault(IndexStatus::kBadStartLine);
+    }
+    out_.status_code = static_cast<uint16_t>(code);
+    out_.reason = scan::slice(std::min(code_end + 1, end), end);
+  }
+
+  void take_line(size_t at, const Line& line) {
+    ++out_.header_count;
+    if (out_.header_count > limits_.max_headers) fault(IndexStatus::kTooManyHeaders);
+    if (line.next - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
+    // A line with control bytes is not read any further, so that they never come back in a reply.
+    if (line.has_control || line.kind == LineKind::kNameless) return fault(IndexStatus::kBadHeader);
+    Slice value = scan::slice(line.value_at, line.value_end);
+    switch (line.id) {
+      case HeaderId::kVia:
+        return take_via(value);
+      case HeaderId::kFrom:
+        return take_address(value, has_from_, out_.from);
+      case HeaderId::kTo:
+        return take_address(value, has_to_, out_.to);
+      case HeaderId::kCallId:
+        return take_call_id(value);
+      case HeaderId::kCseq:
+        return take_cseq(value);
+      case HeaderId::kMaxForwards:
+        return take_max_forwards(value);
+      case HeaderId::kContentLength:
+        return take_content_length(value);
+      case HeaderId::kContact:
+        if (out_.contact.empty()) out_.contact = value;
+        return;
+      case HeaderId::kUserAgent:
+        if (out_.user_agent.empty()) out_.user_agent = value;
+        return;
+      default:
+        return;
+    }
+  }
+
+  void take_via(Slice value) {
+    size_t at = value.offset;
+    size_t end = at + value.length;
+    if (out_.via_count == 0) {
+      out_.via_count = 1;
+      if (!read_first_via(data_, at, end, out_.via)) fault(IndexStatus::kBadVia);
+      if (at == end) return;
+      ++at;
+    }
+    for (;;) {
+      at = scan::skip_lws(data_, at, end);
+      if (at == end || data_[at] == ',') fault(IndexStatus::kBadVia);
+      if (at == end) return;
+      // Most lines hold one value, and memchr says so faster than a reader of quotes does.
+      at = std::memchr(data_ + at, ',', end - at) == nullptr ? end : scan::value_end(data_, at, end);
+      ++out_.via_count;
+      if (at == end) return;
+      ++at;
+    }
+  }
+
+  void take_address(Slice value, bool& has, AddressIndex& address) {
+    if (take_once(has) && !read_name_addr(data_, value, address)) fault(IndexStatus::kBadFromTo);
+  }
+
+  // Wider than the grammar: any visible ASCII, since it is only ever compared and copied.
+  void take_call_id(Slice value) {
+    if (!take_once(has_call_id_)) return;
+    out_.call_id = value;
+    size_t end = size_t{value.offset} + value.length;
+    if (value.empty() || scan::skip(data_, value.offset, end, scan::kVisible) != end)
+      fault(IndexStatus::kBadCallId);
+  }
+
+  void take_cseq(Slice value) {
+    if (!take_once(has_cseq_)) return;
+    out_.cseq = value;
+    size_t at = value.offset;
+    size_t end = at + value.length;
+    size_t number_end = scan::skip(data_, at, end, scan::kDigit);
+    size_t method_at = scan::skip_lws(data_, number_end, end);
+    size_t method_end = scan::skip(data_, method_at, end, scan::kToken);
+    uint32_t number = 0;
+    if (!scan::read_decimal(text(at, number_end), ~0u, number) || method_at == number_end ||
+        method_at == end || method_end != end) {
+      return fault(IndexStatus::kBadCseq);
+    }
+    out_.cseq_number = number;
+    if (!out_.is_request) {
+      out_.method_name = scan::slice(method_at, end);
+      out_.method = method_of(text(method_at, end));
+    } else if (text(method_at, end) != out_.method_name.of(data_)) {
+      fault(IndexStatus::kMethodMismatch);
+    }
+  }
+
+  void take_max_forwards(Slice value) {
+    if (!take_once(has_max_forwards_)) return;
+    uint32_t hops = 0;
+    if (!scan::read_decimal(value.of(data_), 255, hops)) return fault(IndexStatus::kBadMaxForwards);
+    out_.max_forwards = static_cast<int16_t>(hops);
+  }
+
+  void take_content_length(Slice value) {
+    if (!take_once(has_content_length_)) return;
+    is_length_known_ = scan::read_decimal(value.of(data_), ~0u, content_length_);
+    if (!is_length_known_) fault(IndexStatus::kBadContentLength);
+  }
+
+  void take_body(size_t at) {
+    size_t end = size_;
+    if (is_length_known_) {
+      if (content_length_ > size_ - at) {
+        fault(IndexStatus::kBadContentLength);
+      } else {
+        end = at + content_length_;
+      }
+    }
+    out_.body = scan::slice(at, end);
+  }
+
+  const char* data_;
+  size_t size_;
+  const IndexLimits& limits_;
+  MessageIndex& out_;
+  uint32_t content_length_ = 0;
+  bool is_length_known_ = false;
+  bool has_from_ = false;
+  bool has_to_ = false;
+  bool has_call_id_ = false;
+  bool has_cseq_ = false;
+  bool has_max_forwards_ = false;
+  bool has_content_length_ = false;
+};
+
+}  // namespace
+
+const char* index_status_name(IndexStatus status) {
+  auto at = static_cast<size_t>(status);
+  return at < kStatusNames.size() ? kStatusNames[at] : "unknown";
+}
+
+IndexStatus index_message(const char* data, size_t size, const IndexLimits& limits, MessageIndex& out) {
+  out = MessageIndex{};
+  if (size > limits.max_message_bytes || size > kMaxMessageBytes) return out.status = IndexStatus::kTooLarge;
+  // Clients put line ends between messages, as keep-alive or by habit (RFC 3261 section 7.5).
+  size_t start = 0;
+  while (start < size && (data[start] == '\r' || data[start] == '\n')) ++start;
+  if (start == size) return out.status = IndexStatus::kKeepAlive;
+  out.status = IndexStatus::kOk;
+  Pass(data, size, limits, out).run(start);
+  return out.status;
+}
+
+bool is_answerable(const MessageIndex& index) {
+  return index.is_request && index.method != Method::kAck && !index.via.host.empty() &&
+         !index.from.value.empty() && !index.to.value.empty() && !index.call_id.empty() &&
+         !index.cseq.empty();
+}
+
+bool next_header(const char* data, size_t size, uint16_t at, HeaderLine& out) {
+  Line line;
+  read_line(data, std::min(size, kMaxMessageBytes), at, line);
+  if (line.kind == LineKind::kCut || line.kind == LineKind::kEmpty) return false;
+  out.id = line.id;
+  out.name = scan::slice(at, line.name_end);
+  out.value = scan::slice(line.value_at, line.value_end);
+  out.end = static_cast<uint16_t>(line.next);
+  return true;
+}
+
+bool next_value(const char* data, Slice value, uint16_t& at, Slice& out) {
+  size_t end = size_t{value.offset} + value.length;
+  size_t begin = std::min(size_t{value.offset} + at, end);
+  while (begin < end && (scan::is_lws(data[begin]) || data[begin] == ',')) ++begin;
+  if (begin == end) {
+    at = value.length;
+    return false;
+  }
+  size_t stop = scan::value_end(data, begin, end);
+  out = scan::slice(begin, scan::trim_end(data, begin, stop));
+  at = static_cast<uint16_t>(stop - value.offset);
+  return true;
+}
+
+}  // namespace sip_async::sip

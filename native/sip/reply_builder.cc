@@ -1,0 +1,156 @@
+#include "sip/reply_builder.h"
+
+#include <charconv>
+#include <cstring>
+
+namespace sip_async::sip {
+
+namespace {
+
+// Appends within bounds; once something did not fit, nothing is written any more.
+class Writer {
+ public:
+  Writer(char* out, size_t capacity) : begin_(out), at_(out), end_(out + capacity) {}
+  Writer& put(std::string_view text) {
+    if (static_cast<size_t>(end_ - at_) < text.size()) {
+      full_ = true;
+      end_ = at_;
+      return *this;
+    }
+    if (!text.empty()) memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+    return *this;
+  }
+  Writer& put_number(uint32_t number) {
+    char text[12];
+    return put({text, static_cast<size_t>(std::to_chars(text, text + sizeof text, number).ptr - text)});
+  }
+  size_t size() const { return full_ ? 0 : static_cast<size_t>(at_ - begin_); }
+
+ private:
+  char* begin_;
+  char* at_;
+  char* end_;
+  bool full_ = false;
+};
+
+// The first Via line. Behind the topmost value others may follow on the same line; they are copied as they are.
+void put_top_via(Writer& writer, const ReplyParts& parts, Slice line) {
+  const ViaIndex& via = parts.index->via;
+  const char* data = parts.data;
+  const auto between = [data](size_t from, size_t to) { return std::string_view(data + from, to - from); };
+  const size_t line_end = size_t{line.offset} + line.length;
+  const size_t value_end = size_t{via.value.offset} + via.value.length;
+  if (via.value.empty() || via.value.offset < line.offset || value_end > line_end) {
+    writer.put("Via: ").put(line.of(data)).put("\r\n");
+    return;
+  }
+  char host_text[INET6_ADDRSTRLEN];
+  const std::string_view source(host_text, parts.from.write_host(host_text));
+  std::string_view sent_by_host = via.host.of(data);
+  if (sent_by_host.size() > 2 && sent_by_host.front() == '[') {
+    sent_by_host = sent_by_host.substr(1, sent_by_host.size() - 2);
+  }
+  writer.put("Via: ");
+  if (via.rport_at != 0) {
+    writer.put(between(line.offset, via.rport_at)).put("=").put_number(parts.from.port);
+    writer.put(between(via.rport_at, value_end));
+  } else {
+    writer.put(between(line.offset, value_end));
+  }
+  if (via.received.empty() && (via.has_rport || sent_by_host != source)) writer.put(";received=").put(source);
+  writer.put(between(value_end, line_end)).put("\r\n");
+}
+
+}  // namespace
+
+size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
+  Writer writer(out, capacity);
+  writer.put("SIP/2.0 ").put_number(parts.code).put(" ");
+  writer.put(parts.reason.empty() ? default_reason(parts.code) : parts.reason).put("\r\n");
+  const bool routes = parts.code > 100 && parts.code < 300;
+  bool top_via = true;
+  HeaderLine line;
+  for (uint16_t at = parts.index->headers_at; next_header(parts.data, parts.size, at, line); at = line.end) {
+    const std::string_view value = line.value.of(parts.data);
+    switch (line.id) {
+      case HeaderId::kVia:
+        if (top_via) {
+          put_top_via(writer, parts, line.value);
+        } else {
+          writer.put("Via: ").put(value).put("\r\n");
+        }
+        top_via = false;
+        break;
+      case HeaderId::kFrom: writer.put("From: ").put(value).put("\r\n"); break;
+      case HeaderId::kTo:
+        writer.put("To: ").put(value);
+        // 100 belongs to one hop and makes no dialog, so it needs no tag (RFC 3261 section 8.2.6.2).
+        if (parts.index->to.tag.empty() && parts.code != 100) writer.put(";tag=").put(parts.to_tag);
+        writer.put("\r\n");
+        break;
+      case HeaderId::kCallId: writer.put("Call-ID: ").put(value).put("\r\n"); break;
+      case HeaderId::kCseq: writer.put("CSeq: ").put(value).put("\r\n"); break;
+      case HeaderId::kRecordRoute:
+        if (routes) writer.put("Record-Route: ").put(value).put("\r\n");
+        break;
+      case HeaderId::kTimestamp:
+        if (parts.code == 100) writer.put("Timestamp: ").put(value).put("\r\n");
+        break;
+      default: break;
+    }
+    if (line.end <= at) break;
+  }
+  writer.put(parts.extra_lines).put("Content-Length: 0\r\n\r\n");
+  return writer.size();
+}
+
+Address reply_target(const MessageIndex& index, const Address& from) {
+  Address to = from;
+  if (!index.via.has_rport) to.port = index.via.port != 0 ? index.via.port : 5060;
+  return to;
+}
+
+std::string_view default_reason(uint16_t code) {
+  switch (code) {
+    case 100: return "Trying";
+    case 180: return "Ringing";
+    case 183: return "Session Progress";
+    case 200: return "OK";
+    case 202: return "Accepted";
+    case 302: return "Moved Temporarily";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 480: return "Temporarily Unavailable";
+    case 481: return "Call/Transaction Does Not Exist";
+    case 482: return "Loop Detected";
+    case 483: return "Too Many Hops";
+    case 484: return "Address Incomplete";
+    case 486: return "Busy Here";
+    case 487: return "Request Terminated";
+    case 488: return "Not Acceptable Here";
+    case 500: return "Server Internal Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 504: return "Server Time-out";
+    case 513: return "Message Too Large";
+    case 600: return "Busy Everywhere";
+    case 603: return "Decline";
+    default: break;
+  }
+  switch (code / 100) {
+    case 1: return "Session Progress";
+    case 2: return "OK";
+    case 3: return "Redirection";
+    case 4: return "Client Error";
+    case 5: return "Server Error";
+    default: return "Global Failure";
+  }
+}
+
+}  // namespace sip_async::sip

@@ -1,0 +1,366 @@
+// What goes out: replies, the end of a route, timers G, H, I and J, and ending a call from outside.
+#include <algorithm>
+#include <cstring>
+
+#include "sip/transaction_layer.h"
+
+namespace sip_async::sip {
+
+using core::kNone;
+using core::kNoPayload;
+using core::PayloadRef;
+using core::Run;
+using core::Slot;
+using core::Word;
+
+namespace {
+// Timer H: how long a final reply to an INVITE is repeated (RFC 3261 section 17.2.1).
+constexpr uint32_t kTimerHInT1 = 64;
+}  // namespace
+
+uint64_t TransactionLayer::tick_in(uint64_t delay_ms) const {
+  return engine_.clock().tick_not_before(core::now_ns() + delay_ms * core::kNsPerMs);
+}
+
+bool TransactionLayer::arm(uint32_t index, uint64_t tick) {
+  Slot& slot = slots_.at(index);
+  slot.timer_tick = tick;
+  // Linked already: it comes up no later than the longest interval of timer G, sees the new time and is put there.
+  if (slot.timer_linked != 0) return false;
+  slot.timer_linked = 1;
+  return engine_.arm_slot_timer(index, tick);
+}
+
+bool TransactionLayer::confirm(uint32_t index) {
+  Slot& slot = slots_.at(index);
+  const auto phase = static_cast<Phase>(slot.phase);
+  if (phase != Phase::kAccepted && phase != Phase::kCompleted) return false;
+  slot.phase = static_cast<uint8_t>(Phase::kConfirmed);
+  slot.interval_ms = 0;
+  return arm(index, tick_in(config_.wait_ms));
+}
+
+PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t code, const Address& to,
+                                        uint16_t socket) {
+  const PayloadRef ref = payloads_.try_allocate(sizeof(StoredReply) + size);
+  if (ref == kNoPayload) {
+    transport_.counters.replies_not_kept.fetch_add(1, std::memory_order_relaxed);
+    return ref;
+  }
+  StoredReply& kept = reply_in(payloads_, ref);
+  kept.to = to;
+  kept.size = static_cast<uint32_t>(size);
+  kept.socket = socket;
+  kept.code = code;
+  memcpy(kept.data(), data, size);
+  return ref;
+}
+
+bool TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code) {
+  Slot& slot = slots_.at(index);
+  payloads_.free(slot.reply);
+  slot.reply = reply;
+  const bool invite = slot.method == static_cast<uint8_t>(Method::kInvite);
+  slot.phase = static_cast<uint8_t>(invite && code < 300 ? Phase::kAccepted : Phase::kCompleted);
+  // Without a kept reply there is nothing to repeat, and with a silent end nothing was sent.
+  if (!invite || reply == kNoPayload) {
+    slot.interval_ms = 0;
+    return arm(index, tick_in(config_.wait_ms));
+  }
+  slot.interval_ms = config_.t1_ms;
+  slot.end_tick = tick_in(uint64_t{kTimerHInT1} * config_.t1_ms);
+  return arm(index, tick_in(config_.t1_ms));
+}
+
+Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason, std::string_view extra_lines,
+                               bool stateless) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  const Word word = slots_.word(task.index);
+  if (word.has(Word::kCancelled)) return Status::kCancelled;
+  if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+  if (word.run() != Run::kRunning) return Status::kAlreadySuspended;
+  Slot& slot = slots_.at(task.index);
+  if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
+
+  const StoredRequest& request = request_in(payloads_, slot.request);
+  // A call that was made a transaction on purpose, or suspended, is answered through it whatever the function is called.
+  if (word.suspension() != 0 || (slot.trying & kMade) != 0) stateless = false;
+  const Hash128 key = table_.key_of(task.index);
+  char tag[KeyMaker::kTagBytes];
+  if (stateless) {
+    keys_.write_stateless_tag(key, tag);
+  } else {
+    keys_.write_slot_tag(task.index, task.generation, tag);
+  }
+  const ReplyParts parts{request.data(), request.size, &request.index, request.from,
+                         code,           reason,       {tag, sizeof tag}, extra_lines};
+  char* out = scratch_buffer();
+  const size_t size = build_reply(parts, out, kMaxReplyBytes);
+  if (size == 0) return Status::kNotAnswerable;
+  const Address to = reply_target(request.index, request.from);
+  const uint16_t socket = request.socket;
+  slot.action_ns = core::now_ns();
+
+  if (code == 100) {
+    slot.trying |= kTryingSent;
+    transport_.send(socket, out, size, to);
+    return Status::kOk;
+  }
+  if (code > 100 && code < 200) {
+    const PayloadRef kept = keep_reply(out, size, code, to, socket);
+    Lock lock(table_, key);
+    if (slot.phase != static_cast<uint8_t>(Phase::kOpen) || slots_.word(task.index).has(Word::kAnswered)) {
+      // Cancelled just now, or no transaction that could keep it.
+      const bool stateless_slot = slot.phase == static_cast<uint8_t>(Phase::kStateless);
+      payloads_.free(kept);
+      lock.unlock();
+      if (!stateless_slot) return Status::kCancelled;
+    } else {
+      payloads_.free(slot.reply);
+      slot.reply = kept;
+      lock.unlock();
+    }
+    transport_.send(socket, out, size, to);
+    return Status::kOk;
+  }
+
+  const Status status = slots_.answer(task.index, task.generation);
+  if (status != Status::kOk) return status;
+  counters.completed.fetch_add(1, std::memory_order_relaxed);
+  const PayloadRef kept = stateless ? kNoPayload : keep_reply(out, size, code, to, socket);
+  bool wake = false;
+  {
+    Lock lock(table_, key);
+    if (slot.phase == static_cast<uint8_t>(Phase::kStateless)) {
+      payloads_.free(kept);
+    } else if (stateless) {
+      // Out of the table at once: a retransmission is a new message, as in Kamailio.
+      lock.remove(task.index);
+      open_.fetch_sub(1, std::memory_order_relaxed);
+      slot.phase = static_cast<uint8_t>(Phase::kStateless);
+    } else {
+      wake = complete(task.index, kept, code);
+    }
+  }
+  if (wake) engine_.wake_ticker();
+  transport_.send(socket, out, size, to);
+  return Status::kOk;
+}
+
+void TransactionLayer::send_trying(Task task) {
+  Slot& slot = slots_.at(task.index);
+  if (!config_.auto_100 || (slot.trying & kTryingSent) != 0) return;
+  if (slot.method != static_cast<uint8_t>(Method::kInvite)) return;
+  {
+    Lock lock(table_, task.index);
+    if (slot.reply != kNoPayload) return;  // a provisional reply of the script's own went out
+  }
+  reply(task, 100, {}, {}, false);
+}
+
+Status TransactionLayer::check_may_suspend(Task task) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  const Word word = slots_.word(task.index);
+  if (word.run() == Run::kSuspended || word.run() == Run::kDue) return Status::kAlreadySuspended;
+  if (word.has(Word::kCancelled)) return Status::kCancelled;
+  if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+  Slot& slot = slots_.at(task.index);
+  if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
+  Lock lock(table_, task.index);
+  if (slot.phase == static_cast<uint8_t>(Phase::kStateless)) return Status::kSlotsExhausted;
+  return Status::kOk;
+}
+
+Status TransactionLayer::new_transaction(Task task) {
+  const Status status = check_may_suspend(task);
+  if (status != Status::kOk) return status;
+  slots_.at(task.index).trying |= kMade;
+  send_trying(task);
+  return Status::kOk;
+}
+
+Status TransactionLayer::suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route, uint16_t group,
+                                       uint32_t thread) {
+  const uint64_t now = core::now_ns();
+  const Status status = check_may_suspend(task);
+  if (status != Status::kOk) return status;
+  if (group != core::Engine::kOwnThread && engine_.group(group).config().workers == 0) return Status::kNoWorkers;
+  // Before the suspension, because behind it the final reply may be out first.
+  send_trying(task);
+  slots_.at(task.index).action_ns = now;
+  return engine_.suspend_until(task, now + delay_ms * core::kNsPerMs, round_ms, route, group, thread);
+}
+
+Status TransactionLayer::suspend_now(Task task, uint16_t route, uint16_t group) {
+  const uint64_t now = core::now_ns();
+  const Status status = check_may_suspend(task);
+  if (status != Status::kOk) return status;
+  if (engine_.group(group).config().workers == 0) return Status::kNoWorkers;
+  send_trying(task);
+  slots_.at(task.index).action_ns = now;
+  return engine_.suspend_now(task, now, route, group);
+}
+
+void TransactionLayer::free_request(uint32_t index) {
+  Slot& slot = slots_.at(index);
+  payloads_.free(slot.request);
+  slot.request = kNoPayload;
+}
+
+void TransactionLayer::release(Lock& lock, uint32_t index) {
+  Slot& slot = slots_.at(index);
+  if (slot.phase != static_cast<uint8_t>(Phase::kStateless)) {
+    lock.remove(index);
+    open_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  free_request(index);
+  payloads_.free(slot.reply);
+  slot.reply = kNoPayload;
+  slot.phase = static_cast<uint8_t>(Phase::kNone);
+  slots_.release(index);
+}
+
+bool TransactionLayer::finish(Task task, Outcome outcome) {
+  if (outcome == Outcome::kPending || outcome == Outcome::kSuspended) return false;
+  if (!slots_.is_current(task.index, task.generation)) return false;
+  const Word word = slots_.word(task.index);
+  if (word.run() != Run::kRunning) return false;
+  Slot& slot = slots_.at(task.index);
+  bool sent_500 = false;
+  bool silent = false;
+  if (!word.has(Word::kAnswered)) {
+    if (outcome == Outcome::kDropped || slot.method == static_cast<uint8_t>(Method::kAck)) {
+      silent = slots_.answer(task.index, task.generation, true) == Status::kOk;
+    } else {
+      sent_500 = reply(task, 500, {}, {}, true) == Status::kOk;
+      // A reply that cannot be built must not keep the call for ever.
+      if (!sent_500) silent = slots_.answer(task.index, task.generation, true) == Status::kOk;
+    }
+  }
+  Word before(0);
+  if (slots_.end_run(task.index, task.generation, before) != Status::kOk) return sent_500;
+  in_script_.fetch_sub(1, std::memory_order_relaxed);
+  bool wake = false;
+  {
+    Lock lock(table_, task.index);
+    // The wait timer may have ended the call the moment the run was over.
+    if (!slots_.is_current(task.index, task.generation)) return sent_500;
+    const auto phase = static_cast<Phase>(slot.phase);
+    if (phase == Phase::kStateless || phase == Phase::kOver) {
+      release(lock, task.index);
+    } else {
+      free_request(task.index);
+      if (silent) wake = complete(task.index, kNoPayload, 500);
+    }
+  }
+  if (wake) engine_.wake_ticker();
+  return sent_500;
+}
+
+void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
+  Lock lock(table_, index);
+  Slot& slot = slots_.at(index);
+  slot.timer_linked = 0;
+  if (slot.timer_tick > now_tick) {
+    (void)arm(index, slot.timer_tick);  // the ticker is awake: it is the one that runs this
+    return;
+  }
+  if (slot.interval_ms == 0 || now_tick >= slot.end_tick) {
+    if (slot.interval_ms != 0) counters.timed_out.fetch_add(1, std::memory_order_relaxed);
+    slot.interval_ms = 0;
+    if (slots_.word(index).run() == Run::kIdle) {
+      release(lock, index);
+    } else {
+      slot.phase = static_cast<uint8_t>(Phase::kOver);  // the end of the route releases it
+    }
+    return;
+  }
+  // Timer G: once more, then twice as long until T2 (RFC 3261 section 17.2.1).
+  slot.interval_ms = std::min(2 * slot.interval_ms, config_.t2_ms);
+  (void)arm(index, std::min(now_tick + slot.interval_ms, slot.end_tick));
+  const StoredReply& kept = reply_in(payloads_, slot.reply);
+  const Address to = kept.to;
+  const uint16_t socket = kept.socket;
+  const size_t size = kept.size;
+  char* out = scratch_buffer();
+  memcpy(out, kept.data(), size);
+  lock.unlock();
+  transport_.send(socket, out, size, to);
+}
+
+Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  char* out = scratch_buffer();
+  size_t size = 0;
+  Address to;
+  uint16_t socket = 0;
+  Slot& slot = slots_.at(task.index);
+  {
+    // Built before the decision: behind it the running route may end and free the request.
+    Lock lock(table_, task.index);
+    if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+    if (slots_.word(task.index).has(Word::kAnswered) || slot.request == kNoPayload) return Status::kAlreadyAnswered;
+    const StoredRequest& request = request_in(payloads_, slot.request);
+    if (slot.method != static_cast<uint8_t>(Method::kAck)) {
+      char tag[KeyMaker::kTagBytes];
+      keys_.write_slot_tag(task.index, task.generation, tag);
+      const ReplyParts parts{request.data(), request.size, &request.index,    request.from,
+                             code,           reason,       {tag, sizeof tag}, {}};
+      size = build_reply(parts, out, kMaxReplyBytes);
+      to = reply_target(request.index, request.from);
+      socket = request.socket;
+    }
+  }
+  Run was = Run::kIdle;
+  const Status status = engine_.conclude(task, flags, was);
+  if (status != Status::kOk) return status;
+  if (was != Run::kRunning) in_script_.fetch_sub(1, std::memory_order_relaxed);
+  counters.completed.fetch_add(1, std::memory_order_relaxed);
+  const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(out, size, code, to, socket);
+  bool wake = false;
+  {
+    Lock lock(table_, task.index);
+    const bool mine = slots_.is_current(task.index, task.generation);
+    const bool stateless = mine && slot.phase == static_cast<uint8_t>(Phase::kStateless);
+    if (!mine || stateless) payloads_.free(kept);
+    if (stateless && was != Run::kRunning) {
+      release(lock, task.index);
+    } else if (mine && !stateless) {
+      if (was != Run::kRunning) free_request(task.index);
+      wake = complete(task.index, kept, code);
+    }
+  }
+  if (wake) engine_.wake_ticker();
+  if (size != 0) transport_.send(socket, out, size, to);
+  return Status::kOk;
+}
+
+uint32_t TransactionLayer::conclude_all(uint16_t code, std::string_view reason) {
+  uint32_t ended = 0;
+  for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
+    const Word word = slots_.word(index);
+    if (!word.has(Word::kLive) || word.has(Word::kAnswered)) continue;
+    if (conclude(Task{index, word.generation()}, code, reason, 0) == Status::kOk) ++ended;
+  }
+  return ended;
+}
+
+uint32_t TransactionLayer::thread_gone(uint32_t thread) {
+  uint32_t ended = 0;
+  for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
+    const Word word = slots_.word(index);
+    const Slot& slot = slots_.at(index);
+    if (!word.has(Word::kLive) || slot.thread.load(std::memory_order_relaxed) != thread) continue;
+    const Task task{index, word.generation()};
+    const bool sleeper = word.run() == Run::kSuspended || word.run() == Run::kDue;
+    if (word.run() == Run::kRunning) {
+      if (conclude(task, 500, {}, 0) == Status::kOk) ++ended;
+      finish(task, Outcome::kEnded);
+    } else if (sleeper && slot.group.load(std::memory_order_relaxed) == core::Engine::kOwnThread) {
+      if (conclude(task, 500, {}, 0) == Status::kOk) ++ended;
+    }
+  }
+  return ended;
+}
+
+}  // namespace sip_async::sip

@@ -1,0 +1,66 @@
+#include "sip/sip_engine.h"
+
+#include "sip/stand_in.h"
+
+namespace sip_async::sip {
+
+namespace {
+
+// ACKs, and messages that come while the table is full, take a slot for the time of their route.
+constexpr uint32_t kExtraSlots = 1024;
+// Mean payload of a slot at full table, request and reply together; the arena is only touched as far as it is used.
+constexpr uint64_t kMeanPayloadBytes = 3072;
+// Room for some messages of the largest size however small the table is.
+constexpr uint64_t kExtraPayloadBytes = 64u << 20;
+
+core::EngineConfig engine_config(const SipEngineConfig& config) {
+  core::EngineConfig out;
+  out.slots = config.transactions.max_transactions + kExtraSlots;
+  out.payload_bytes = out.slots * kMeanPayloadBytes + kExtraPayloadBytes;
+  out.receivers = config.receivers;
+  out.groups = config.groups;
+  return out;
+}
+
+}  // namespace
+
+SipEngine::SipEngine(const SipEngineConfig& config)
+    : engine_(engine_config(config)),
+      transport_(config.receivers * config.addresses),
+      transactions_(engine_, transport_, config.transactions) {
+  for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
+  stand_in_ = std::make_unique<StandIn>(*this);
+}
+
+SipEngine::~SipEngine() { stop(); }
+
+int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share) {
+  return transport_.socket(socket).open(local, receive_buffer_bytes, share);
+}
+
+void SipEngine::start() {
+  engine_.start(&transactions_);
+  stand_in_->start();
+}
+
+void SipEngine::stop() {
+  stand_in_->stop();
+  engine_.stop();
+  for (uint32_t i = 0; i < transport_.size(); ++i) transport_.socket(i).close();
+}
+
+uint32_t SipEngine::read_for(uint32_t socket) {
+  const uint32_t count = transport_.socket(socket).receive(stand_in_batch_);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i), Address::of(stand_in_batch_.from(i)),
+                            static_cast<uint16_t>(socket), true};
+    Task fresh{};
+    if (transactions_.receive(incoming, fresh) && !engine_.post(receiver_of(socket), fresh)) {
+      transactions_.refuse(fresh);
+    }
+  }
+  transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);
+  return count;
+}
+
+}  // namespace sip_async::sip

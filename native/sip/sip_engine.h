@@ -1,0 +1,90 @@
+// The SIP engine: an engine with sockets. What a proxy is on the native side.
+//
+// Ground rules
+// - Built and taken down by one thread. listen() before start(), close() once nobody calls anything any more.
+// - A receiver is a JavaScript thread; it has one socket for each address that is listened on. Sockets are numbered
+//   address by address: socket = address * receivers + receiver.
+// - A receiver's loop reads its sockets with read(); the stand-in thread does when the loop has not come round. Both may
+//   read at the same time, each with its own batch.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "sip/transaction_layer.h"
+#include "sip/udp_transport.h"
+
+namespace sip_async::sip {
+
+class StandIn;
+
+struct SipEngineConfig {
+  TransactionConfig transactions;
+  uint32_t receivers = 1;
+  uint32_t addresses = 1;
+  std::vector<core::GroupConfig> groups;
+};
+
+class SipEngine {
+ public:
+  explicit SipEngine(const SipEngineConfig& config);
+  ~SipEngine();
+
+  // Opens one receiver's socket for one address: 0 or an errno. `share` when several receivers have the same address.
+  int listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share);
+  void start();
+  // Ends the threads and closes the sockets. Nothing is answered here; see TransactionLayer::conclude_all.
+  void stop();
+
+  core::Engine& engine() { return engine_; }
+  TransactionLayer& transactions() { return transactions_; }
+  UdpTransport& transport() { return transport_; }
+  StandIn& stand_in() { return *stand_in_; }
+
+  uint32_t receivers() const { return static_cast<uint32_t>(receivers_.size()); }
+  uint32_t receiver_of(uint32_t socket) const { return socket % receivers(); }
+
+  // By the receiver's loop: reads one batch and hands each new message to `deliver(Task)`. False when that emptied the
+  // socket.
+  template <class Deliver>
+  bool read(uint32_t socket, Deliver&& deliver);
+  // By the stand-in: the same, handing new messages to the receiver's inbox. Returns how many datagrams there were.
+  uint32_t read_for(uint32_t socket);
+
+  // How often the receiver's loop has come round; the stand-in watches it.
+  uint64_t rounds(uint32_t receiver) const { return receivers_[receiver]->rounds.load(std::memory_order_relaxed); }
+  void note_round(uint32_t receiver) { receivers_[receiver]->rounds.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  struct Receiver {
+    ReceiveBatch batch;
+    // Written by the receiver's loop, read by the stand-in. Relaxed: only whether it moved counts.
+    alignas(core::kCacheLine) std::atomic<uint64_t> rounds{0};
+  };
+
+  core::Engine engine_;
+  UdpTransport transport_;
+  TransactionLayer transactions_;
+  std::vector<std::unique_ptr<Receiver>> receivers_;
+  ReceiveBatch stand_in_batch_;
+  std::unique_ptr<StandIn> stand_in_;
+};
+
+template <class Deliver>
+bool SipEngine::read(uint32_t socket, Deliver&& deliver) {
+  ReceiveBatch& batch = receivers_[receiver_of(socket)]->batch;
+  const uint32_t count = transport_.socket(socket).receive(batch);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Incoming incoming{batch.data(i), batch.size(i), Address::of(batch.from(i)), static_cast<uint16_t>(socket),
+                            false};
+    Task fresh{};
+    if (transactions_.receive(incoming, fresh)) deliver(fresh);
+  }
+  return count == ReceiveBatch::kMessages;
+}
+
+}  // namespace sip_async::sip

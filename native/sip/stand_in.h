@@ -1,0 +1,63 @@
+// The stand-in: a thread that reads a receiver's socket while that receiver's event loop is stuck in somebody's script,
+// so that retransmissions, CANCEL and 100 never wait for a route that blocks.
+//
+// Ground rules
+// - It never asks the loop anything; it watches the loop's round counter. A datagram wakes it once (EPOLLONESHOT), it
+//   gives the loop a grace of some milliseconds, and looks again: if the loop has come round, or the socket is empty,
+//   it goes back to sleep, else it reads. So it costs at most one short wake-up for each grace under load, and nothing
+//   while no datagram comes.
+// - Where the loop cannot poll the socket itself (no libuv symbols in the process), the receiver asks to be woken
+//   instead: then a datagram wakes the loop through `waker` and the loop calls rearm() when it has read.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "core/worker_group.h"
+
+namespace sip_async::sip {
+
+class SipEngine;
+
+class StandIn {
+ public:
+  static constexpr int kGraceMs = 10;
+  // While it stands in, it looks this often whether the loop is back.
+  static constexpr int kRecheckMs = 2;
+
+  explicit StandIn(SipEngine& engine);
+  ~StandIn() { stop(); }
+
+  void start();
+  void stop();
+
+  // The socket's loop cannot poll and wants to be woken through `waker` for each datagram.
+  void wake_for(uint32_t socket, core::Wakeable* waker);
+  // By that loop when it has emptied the socket.
+  void rearm(uint32_t socket);
+
+ private:
+  enum class Watch : uint8_t { kArmed, kGrace, kStanding };
+  struct Watched {
+    Watch state = Watch::kArmed;
+    uint64_t seen_rounds = 0;
+    uint64_t look_at_ns = 0;
+    // Written by wake_for (the receiver's thread), read by the stand-in; release and acquire.
+    std::atomic<core::Wakeable*> waker{nullptr};
+  };
+
+  void run();
+  void on_readable(uint32_t socket, uint64_t now);
+  void look(uint32_t socket, uint64_t now);
+  int next_timeout_ms(uint64_t now) const;
+
+  SipEngine& engine_;
+  std::vector<Watched> watched_;
+  int epoll_ = -1;
+  int stop_event_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace sip_async::sip

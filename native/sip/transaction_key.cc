@@ -1,0 +1,108 @@
+#include "sip/transaction_key.h"
+
+#include <sys/random.h>
+
+#include <charconv>
+#include <new>
+
+namespace sip_async::sip {
+
+namespace {
+
+// Random keys must not be all zero because the system was asked too early.
+void draw(uint64_t& key0, uint64_t& key1) {
+  uint64_t keys[2];
+  size_t have = 0;
+  while (have < sizeof keys) {
+    const ssize_t got = getrandom(reinterpret_cast<char*>(keys) + have, sizeof keys - have, 0);
+    if (got > 0) have += static_cast<size_t>(got);
+  }
+  key0 = keys[0];
+  key1 = keys[1];
+}
+
+constexpr std::string_view kMagicCookie = "z9hG4bK";
+
+// Host names compare in any case; the bytes that are hashed are folded, and a folded '[' or ':' stays what it is.
+void add_folded(SipHash& hash, std::string_view text) {
+  char folded[64];
+  while (!text.empty()) {
+    const size_t part = text.size() < sizeof folded ? text.size() : sizeof folded;
+    for (size_t i = 0; i < part; ++i) {
+      folded[i] = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + ('a' - 'A')) : text[i];
+    }
+    hash.add({folded, part});
+    text.remove_prefix(part);
+  }
+}
+
+void write_hex(char* out, uint64_t value, int digits) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  for (int i = digits - 1; i >= 0; --i, value >>= 4) out[i] = kDigits[value & 15];
+}
+
+bool read_hex(std::string_view text, uint64_t& out) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), out, 16);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+constexpr uint64_t kTagMask = 0xffff'ffff'fffful;
+
+}  // namespace
+
+KeyMaker::KeyMaker() { draw(key0_, key1_); }
+
+Hash128 KeyMaker::transaction(const char* data, const MessageIndex& index, Method as) const {
+  SipHash hash(key0_, key1_);
+  if (as == Method::kOther) {
+    hash.add(index.method_name.of(data));
+  } else {
+    hash.separate(static_cast<uint8_t>(as));
+  }
+  hash.separate();
+  const std::string_view branch = index.via.branch.of(data);
+  if (branch.size() > kMagicCookie.size() && branch.substr(0, kMagicCookie.size()) == kMagicCookie) {
+    hash.add(branch).separate();
+    add_folded(hash, index.via.host.of(data));
+    hash.separate().add_number(index.via.port);
+    return hash.finish();
+  }
+  hash.separate(1).add(index.ruri.of(data)).separate().add(index.from.tag.of(data)).separate();
+  hash.add(index.call_id.of(data)).separate().add_number(index.cseq_number).add(index.via.value.of(data));
+  return hash.finish();
+}
+
+void KeyMaker::write_slot_tag(uint32_t index, uint32_t generation, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(2).add_number(uint64_t{generation} << 32 | index);
+  write_hex(out, index, 8);
+  write_hex(out + 8, generation, 8);
+  write_hex(out + 16, mac.finish().low & kTagMask, 12);
+}
+
+bool KeyMaker::read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& generation) const {
+  uint64_t first = 0, second = 0;
+  if (tag.size() != kTagBytes || !read_hex(tag.substr(0, 8), first) || !read_hex(tag.substr(8, 8), second)) return false;
+  char expected[kTagBytes];
+  write_slot_tag(static_cast<uint32_t>(first), static_cast<uint32_t>(second), expected);
+  if (tag != std::string_view(expected, kTagBytes)) return false;
+  index = static_cast<uint32_t>(first);
+  generation = static_cast<uint32_t>(second);
+  return true;
+}
+
+void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(3).add_number(key.high).add_number(key.low);
+  const Hash128 value = mac.finish();
+  write_hex(out, value.high, 16);
+  write_hex(out + 16, value.low & kTagMask, 12);
+}
+
+bool KeyMaker::is_stateless_tag(std::string_view tag, const Hash128& key) const {
+  char expected[kTagBytes];
+  write_stateless_tag(key, expected);
+  return tag == std::string_view(expected, kTagBytes);
+}
+
+}  // namespace sip_async::sip

@@ -1,0 +1,227 @@
+// What comes in: matching, absorbing, CANCEL, ACK, and new requests.
+#include "sip/transaction_layer.h"
+
+#include <cstring>
+#include <string>
+
+namespace sip_async::sip {
+
+using core::kNone;
+using core::kNoPayload;
+using core::Run;
+using core::Slot;
+using core::Word;
+
+char* scratch_buffer() {
+  thread_local std::unique_ptr<char[]> buffer(new char[kScratchBytes]);
+  return buffer.get();
+}
+
+TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport, const TransactionConfig& config)
+    : engine_(engine),
+      slots_(engine.slots()),
+      payloads_(engine.payloads()),
+      transport_(transport),
+      config_(config),
+      table_(engine.slots(), engine.slots().size()) {}
+
+bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
+  transport_.counters.received.fetch_add(1, std::memory_order_relaxed);
+  MessageIndex index;
+  IndexLimits limits;
+  limits.max_message_bytes = config_.max_message_bytes;
+  const IndexStatus status = index_message(incoming.data, incoming.size, limits, index);
+  if (status == IndexStatus::kKeepAlive) {
+    transport_.counters.keep_alives.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (status != IndexStatus::kOk) {
+    transport_.counters.malformed[static_cast<size_t>(status)].fetch_add(1, std::memory_order_relaxed);
+    if (!is_answerable(index)) return false;
+    const std::string reason = std::string("Bad Request (") + index_status_name(status) + ")";
+    if (status == IndexStatus::kTooLarge) {
+      reply_statelessly(incoming, index, 513, {});
+    } else if (status == IndexStatus::kBadVersion) {
+      reply_statelessly(incoming, index, 505, "Version Not Supported");
+    } else {
+      reply_statelessly(incoming, index, 400, reason);
+    }
+    return false;
+  }
+  if (!index.is_request) {
+    transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  switch (index.method) {
+    case Method::kAck: return on_ack(incoming, index, fresh);
+    case Method::kCancel: on_cancel(incoming, index); return false;
+    default: return on_request(incoming, index, fresh);
+  }
+}
+
+void TransactionLayer::reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
+                                         std::string_view reason, std::string_view to_tag,
+                                         std::string_view extra_lines) {
+  const ReplyParts parts{incoming.data, incoming.size, &index, incoming.from, code, reason, to_tag, extra_lines};
+  char* out = scratch_buffer();
+  const size_t size = build_reply(parts, out, kMaxReplyBytes);
+  if (size != 0) transport_.send(incoming.socket, out, size, reply_target(index, incoming.from));
+}
+
+void TransactionLayer::reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
+                                         std::string_view reason) {
+  char tag[KeyMaker::kTagBytes];
+  keys_.write_stateless_tag(keys_.transaction(incoming.data, index, index.method), tag);
+  reply_statelessly(incoming, index, code, reason, {tag, sizeof tag});
+}
+
+bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
+  const Hash128 key = keys_.transaction(incoming.data, index, index.method);
+  Lock lock(table_, key);
+  const uint32_t found = lock.find(key);
+  if (found == kNone) {
+    if (draining_.load(std::memory_order_relaxed)) {
+      lock.unlock();
+    } else if (accept(lock, incoming, index, key, fresh)) {
+      return true;
+    }
+    transport_.counters.refused.fetch_add(1, std::memory_order_relaxed);
+    char tag[KeyMaker::kTagBytes];
+    keys_.write_stateless_tag(key, tag);
+    reply_statelessly(incoming, index, 503, {}, {tag, sizeof tag}, "Retry-After: 5\r\n");
+    return false;
+  }
+
+  transport_.counters.retransmissions_absorbed.fetch_add(1, std::memory_order_relaxed);
+  const Slot& slot = slots_.at(found);
+  if (slot.reply != kNoPayload) {
+    const StoredReply& kept = reply_in(payloads_, slot.reply);
+    const Address to = kept.to;
+    const uint16_t socket = kept.socket;
+    const size_t size = kept.size;
+    char* out = scratch_buffer();
+    memcpy(out, kept.data(), size);
+    lock.unlock();
+    transport_.send(socket, out, size, to);
+    return false;
+  }
+  const bool waits = !slots_.word(found).has(Word::kAnswered);
+  lock.unlock();
+  if (waits && index.method == Method::kInvite && config_.auto_100) reply_statelessly(incoming, index, 100, {}, {});
+  return false;
+}
+
+bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+                              Task& fresh) {
+  const uint32_t slot_index = slots_.try_acquire();
+  const core::PayloadRef ref =
+      slot_index == kNone ? kNoPayload : payloads_.try_allocate(sizeof(StoredRequest) + incoming.size);
+  if (ref == kNoPayload) {
+    if (slot_index != kNone) slots_.release(slot_index);
+    lock.unlock();
+    return false;
+  }
+  StoredRequest& request = request_in(payloads_, ref);
+  request.index = index;
+  request.from = incoming.from;
+  request.size = static_cast<uint32_t>(incoming.size);
+  request.socket = incoming.socket;
+  memcpy(request.data(), incoming.data, incoming.size);
+
+  // When the table is full, the message still gets its route (it may want to answer 503 in its own way), but without a
+  // transaction: nothing that needs one will do.
+  const bool stateless =
+      index.method == Method::kAck || open_.load(std::memory_order_relaxed) >= config_.max_transactions;
+  Slot& slot = slots_.at(slot_index);
+  slot.request = ref;
+  slot.reply = kNoPayload;
+  slot.method = static_cast<uint8_t>(index.method);
+  slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
+  slot.timer_linked = 0;
+  slot.trying = 0;
+  slot.interval_ms = 0;
+  slot.thread.store(kNone, std::memory_order_relaxed);
+  slot.key_high.store(key.high, std::memory_order_relaxed);
+  slot.key_low.store(key.low, std::memory_order_relaxed);
+  in_script_.fetch_add(1, std::memory_order_relaxed);
+  if (!stateless) {
+    lock.insert(slot_index);
+    open_.fetch_add(1, std::memory_order_relaxed);
+  }
+  fresh = Task{slot_index, slots_.word(slot_index).generation()};
+  lock.unlock();
+  if (incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100) {
+    slot.trying |= kTryingSent;
+    reply_statelessly(incoming, index, 100, {}, {});
+  }
+  return true;
+}
+
+void TransactionLayer::refuse(Task fresh) {
+  transport_.counters.refused.fetch_add(1, std::memory_order_relaxed);
+  if (engine_.begin_run(fresh, kNone, core::now_ns()) != Status::kOk) return;
+  reply(fresh, 503, {}, "Retry-After: 5\r\n", true);
+  finish(fresh, Outcome::kEnded);
+}
+
+bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
+  const Hash128 key = keys_.transaction(incoming.data, index, Method::kInvite);
+  const std::string_view to_tag = index.to.tag.of(incoming.data);
+  uint32_t slot_index = 0;
+  uint32_t generation = 0;
+  {
+    Lock lock(table_, key);
+    slot_index = lock.find(key);
+    if (slot_index != kNone) {
+      const bool wake = confirm(slot_index);
+      lock.unlock();
+      if (wake) engine_.wake_ticker();
+      transport_.counters.acks_absorbed.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    }
+  }
+  // The ACK to a 2xx is a transaction of its own (RFC 3261 section 13.2.2.4); our tag in it names the INVITE's slot.
+  if (keys_.read_slot_tag(to_tag, slot_index, generation)) {
+    if (slots_.is_current(slot_index, generation)) {
+      Lock lock(table_, slot_index);
+      const bool current = slots_.is_current(slot_index, generation);
+      const bool accepted = current && slots_.at(slot_index).phase == static_cast<uint8_t>(Phase::kAccepted);
+      const bool wake = accepted && confirm(slot_index);
+      lock.unlock();
+      if (wake) engine_.wake_ticker();
+    }
+    transport_.counters.acks_absorbed.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (keys_.is_stateless_tag(to_tag, key)) {
+    transport_.counters.acks_absorbed.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (draining_.load(std::memory_order_relaxed)) return false;
+  Lock lock(table_, key);
+  return accept(lock, incoming, index, key, fresh);
+}
+
+void TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& index) {
+  const Hash128 key = keys_.transaction(incoming.data, index, Method::kInvite);
+  uint32_t slot_index = kNone;
+  Task task{};
+  {
+    Lock lock(table_, key);
+    slot_index = lock.find(key);
+    if (slot_index != kNone) task = Task{slot_index, slots_.word(slot_index).generation()};
+  }
+  if (slot_index == kNone) {
+    reply_statelessly(incoming, index, 481, {});
+    return;
+  }
+  // 200 first, then 487 (RFC 3261 section 9.2), both with the tag that the INVITE's replies carry.
+  char tag[KeyMaker::kTagBytes];
+  keys_.write_slot_tag(task.index, task.generation, tag);
+  reply_statelessly(incoming, index, 200, {}, {tag, sizeof tag});
+  if (conclude(task, 487, {}, Word::kCancelled) == Status::kOk) {
+    counters.cancelled.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace sip_async::sip

@@ -1,0 +1,51 @@
+// The sockets of an engine, one for each receiver, and what is counted about the traffic on them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sip/header_index.h"
+#include "sip/udp_socket.h"
+
+namespace sip_async::sip {
+
+struct TransportCounters {
+  // Statistics; any thread counts, stats() reads; relaxed, nothing is published through them.
+  std::atomic<uint64_t> received{0};
+  std::atomic<uint64_t> sent{0};
+  std::atomic<uint64_t> send_failed{0};
+  std::atomic<uint64_t> retransmissions_absorbed{0};
+  std::atomic<uint64_t> acks_absorbed{0};
+  std::atomic<uint64_t> keep_alives{0};
+  std::atomic<uint64_t> stray_responses{0};
+  std::atomic<uint64_t> refused{0};           // 503 without a route: no slot left, or closing
+  std::atomic<uint64_t> replies_not_kept{0};  // sent, but no block left to keep it for retransmissions
+  std::atomic<uint64_t> stood_in{0};          // read by the stand-in thread
+  std::atomic<uint64_t> malformed[static_cast<size_t>(IndexStatus::kCount)] = {};
+};
+
+class UdpTransport {
+ public:
+  explicit UdpTransport(uint32_t receivers) : sockets_(receivers) {
+    for (auto& socket : sockets_) socket = std::make_unique<UdpSocket>();
+  }
+  uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }
+  UdpSocket& socket(uint32_t number) { return *sockets_[number]; }
+
+  void send(uint32_t socket, const char* data, size_t size, const Address& to) {
+    if (sockets_[socket]->send(data, size, to)) {
+      counters.sent.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      counters.send_failed.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
+  TransportCounters counters;
+
+ private:
+  std::vector<std::unique_ptr<UdpSocket>> sockets_;
+};
+
+}  // namespace sip_async::sip

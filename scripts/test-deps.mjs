@@ -1,0 +1,3 @@
+import { ensure, tools } from './debian.mjs';
+
+ensure([tools.sipp]);
