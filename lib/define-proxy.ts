@@ -67,7 +67,7 @@ export interface ProxySettings {
   asyncWorkers?: number;
   /** More groups (Kamailio's `async_workers_group`). */
   asyncWorkersGroup?: string | GroupDefinition | readonly (string | GroupDefinition)[];
-  /** The group that runs tkv events (Kamailio's `async_tkv_gname`). */
+  /** The group that runs tkv events (Kamailio's `async_tkv_gname`); made with one worker when it is not defined. */
   asyncTkvGname?: string;
   /** The event route that tkv events run (Kamailio's `async_tkv_evcb`). */
   asyncTkvEvcb?: string;

@@ -387,6 +387,11 @@ describe('tkv events', () => {
     expect(faultsWith({ eventRoute: { 'my:tkv'() {} } })).toHaveLength(1);
   });
 
+  it('get a group of one worker when they name one that is not defined', () => {
+    const config = checkConfig(definition({ asyncWorkersGroup: 'name=abc;workers=2', asyncTkvGname: 'tkv', asyncTkvEvcb: 'core:tkv', ...tkvRoute }));
+    expect(config.groups.map(({ name, workers }) => [name, workers])).toEqual([['async:workers', 1], ['abc', 2], ['tkv', 1]]);
+  });
+
   it('are off when the names are empty', () => {
     expect(checkConfig(definition({ asyncTkvGname: '', asyncTkvEvcb: '' })).tkv).toEqual({ group: null, eventRoute: null });
   });
@@ -424,7 +429,7 @@ describe('many faults', () => {
         childrn: 2,
         asyncWorkers: 1.5,
         asyncWorkersGroup: ['name=abc;worker=1', 'name=dup;workers=1', 'name=dup;workers=0;usleep=-1'],
-        asyncTkvGname: 'nowhere',
+        asyncTkvGname: 'adc',
         asyncTkvEvcb: 'core:tkv',
         modparam: { async: { ms_timer: -5, retrun: 1 }, tm: { fr_timer: '30' } },
         route: { RESUME: 1 },

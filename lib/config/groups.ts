@@ -88,19 +88,25 @@ export function checkGroupNames(entries: readonly GroupEntry[], asyncWorkers: nu
   }
 }
 
-/** Refuses a name that belongs to none of the groups. */
-export function checkGroupExists(
+/**
+ * Whether a group has to be made for tkv events: they may have one of their own without saying more of it than its name,
+ * and then it gets one worker. A name that is near that of a defined group is taken for a slip and refused.
+ */
+export function needsTkvGroup(
   name: string,
   entries: readonly GroupEntry[],
   hasDefault: boolean,
   path: Path,
   faults: Faults,
-): void {
+): boolean {
   const names = entries.map((entry) => entry.name);
   // The one that is meant may be the one whose name could not be read; that fault is reported already.
-  if (names.includes(name) || names.includes(null)) return;
+  if (names.includes(name) || names.includes(null)) return false;
   const known = names.filter((entry) => entry !== null);
   if (hasDefault) known.push(DEFAULT_GROUP);
-  if (known.includes(name)) return;
-  faults.add(path, `expected the name of a worker group, got ${describeValue(name)}${didYouMean(name, known)}`);
+  if (known.includes(name)) return false;
+  const meant = didYouMean(name, known);
+  const isNewName = meant === '' && name !== DEFAULT_GROUP && nameFault(name) === null;
+  if (!isNewName) faults.add(path, `expected the name of a worker group, got ${describeValue(name)}${meant}`);
+  return isNewName;
 }

@@ -4,7 +4,7 @@ import { isProxyDefinition } from '../define-proxy.ts';
 import type { Path } from './faults.ts';
 import { Faults, mismatch } from './faults.ts';
 import type { GroupConfig, GroupEntry } from './groups.ts';
-import { checkGroupExists, checkGroupNames, DEFAULT_GROUP, MODULE_GROUP, plainGroup, readGroups } from './groups.ts';
+import { checkGroupNames, DEFAULT_GROUP, MODULE_GROUP, needsTkvGroup, plainGroup, readGroups } from './groups.ts';
 import type { LogLevel } from './limits.ts';
 import { DEFAULTS, LIMITS, LOG_LEVELS } from './limits.ts';
 import type { ListenAddress } from './listen.ts';
@@ -158,10 +158,12 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     faults.add(['requestRoute'], `${mismatch('a function', undefined)}; it is needed unless modparam.async.mode is 1`);
   }
   checkGroupNames(groups, asyncWorkers, faults);
+  let tkvGroup: GroupConfig[] = [];
   if (tkv.group !== null) {
     // Whoever wrote a wrong number of workers still meant the group to be there.
     const hasDefault = asyncWorkers > 0 || faults.has(['asyncWorkers']) || faults.has(['overrides', 'asyncWorkers']);
-    checkGroupExists(tkv.group, groups, hasDefault, pathOf('asyncTkvGname'), faults);
+    const isNew = needsTkvGroup(tkv.group, groups, hasDefault, pathOf('asyncTkvGname'), faults);
+    if (isNew) tkvGroup = [plainGroup(tkv.group, 1)];
   }
   checkEvents(routes.eventRoute, tkv.eventRoute, faults);
   if (tkv.eventRoute !== null) checkTkvEvent(tkv.eventRoute, routes.eventRoute, pathOf('asyncTkvEvcb'), faults);
@@ -174,6 +176,7 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
       plainGroup(MODULE_GROUP, module.workers ?? DEFAULTS.moduleWorkers),
       ...(asyncWorkers > 0 ? [plainGroup(DEFAULT_GROUP, asyncWorkers)] : []),
       ...groups.map((group) => group.config),
+      ...tkvGroup,
     ],
     async: {
       msTimerMs: module.ms_timer ?? DEFAULTS.msTimerMs,
