@@ -8,7 +8,8 @@ import { checkText, parseDelay } from './tm/arguments.ts';
 
 const { field: FIELD, number: NUMBER, status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
 const ACK = METHODS.indexOf('ACK');
-const INVALID_IN_LINE = /[\r\n\0]/;
+// eslint-disable-next-line no-control-regex
+const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
 /**
  * How a script ends where Kamailio says that a function "exits the execution of the script". No Error and no stack: it
