@@ -40,7 +40,7 @@ export type StatusName =
 export type FieldName =
   | 'method' | 'ruri' | 'callId' | 'fromUri' | 'fromUser' | 'fromTag' | 'toUri' | 'toUser' | 'toTag' | 'contact'
   | 'userAgent' | 'body' | 'srcIp' | 'cseqMethod';
-export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'size' | 'receiver';
+export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'end';
 
 export interface Binding {
   readonly constants: Constants;

@@ -1,12 +1,12 @@
-import { createRequire } from 'node:module';
 import { native } from './binding.ts';
 import { makeError } from './errors.ts';
 import type { ErrorName, SipAsyncError } from './errors.ts';
+import { MessageReader } from './message-reader.ts';
 import { errorOfStatus, MODULE_GROUP_NUMBER } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { checkText, parseDelay } from './tm/arguments.ts';
 
-const { field: FIELD, number: NUMBER, status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
+const { status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
 const ACK = METHODS.indexOf('ACK');
 // eslint-disable-next-line no-control-regex
 const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
@@ -26,183 +26,32 @@ const SUSPENDED = 2; // goes on elsewhere
 const GIVEN_UP = 3; // exit() or drop()
 const ENDED = 4; // the route has returned
 
-/** A SIP message whole, as the `sip` package's `parse` gives it. */
-export type ParsedMessage = Record<string, unknown>;
-let parseWhole: ((text: string) => ParsedMessage | undefined) | undefined;
-
 /**
  * A SIP request in a route.
  *
- * It is a handle: every property is read from the native index when it is asked for, and nothing is parsed before. It is
- * good for the run of the route that it was given to; `asyncSleep` is part of the same run. Properties that are not in
- * the message, and all of them once the call has ended, read as `null`.
+ * It is good for the run of the route that it was given to; `asyncSleep` is part of the same run.
  *
  * Functions that can fail return `false` and leave the reason in {@link asyncError}; arguments of a wrong type throw a
  * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
  * on it throws `SIPASYNC_ERR_SUSPENDED`.
  */
-export class Message {
-  /** The slot; with {@link generation} what Kamailio calls (tindex, tlabel). */
-  readonly index: number;
-  /** The slot's generation: tells this call from all others that use the slot before and after it. */
-  readonly generation: number;
+export class Message extends MessageReader {
   /** Name of the route block that runs, `requestRoute` for the request route. */
   readonly route: string;
-  readonly #runtime: Runtime;
-  readonly #method: number;
   #state = RUNNING;
   #dropped = false;
   #settled: boolean;
-  #owner = 1;
   #error: SipAsyncError | null = null;
   #extraLines = '';
   #vars: Record<string, unknown> | undefined;
   #controller: AbortController | undefined;
   #sleeper: ((woken: boolean) => void) | undefined;
-  #parsed: ParsedMessage | undefined;
 
   /** @internal */
   constructor(runtime: Runtime, index: number, generation: number, method: number, route: string) {
-    this.#runtime = runtime;
-    this.index = index;
-    this.generation = generation;
-    this.#method = method;
+    super(runtime, index, generation, method);
     this.route = route;
     this.#settled = method === ACK;
-  }
-
-  // ---- reading -------------------------------------------------------------------------------------------------------
-
-  #string(field: number): string | null {
-    return native.messageString(this.#runtime.channel, this.index, this.generation, this.#owner, field);
-  }
-  #number(field: number): number {
-    return native.messageNumber(this.#runtime.channel, this.index, this.generation, this.#owner, field);
-  }
-
-  /** The method, as `INVITE` (`$rm`). */
-  get method(): string {
-    return METHODS[this.#method] || (this.#string(FIELD.method) ?? '');
-  }
-  /** The Request-URI as it was received (`$ru`). */
-  get ruri(): string | null {
-    return this.#string(FIELD.ruri);
-  }
-  /** The status of a reply; `null` for a request (`$rs`). */
-  get status(): number | null {
-    return null;
-  }
-  /** The reason phrase of a reply; `null` for a request (`$rr`). */
-  get reason(): string | null {
-    return null;
-  }
-  /** Whether this is a request and no reply. */
-  get isRequest(): boolean {
-    return true;
-  }
-  /** `$ci` */
-  get callId(): string | null {
-    return this.#string(FIELD.callId);
-  }
-  /** The CSeq number (`$cs`). */
-  get cseq(): number {
-    return this.#number(NUMBER.cseq);
-  }
-  /** The URI of From (`$fu`). */
-  get fromUri(): string | null {
-    return this.#string(FIELD.fromUri);
-  }
-  /** The user in the URI of From (`$fU`). */
-  get fromUser(): string | null {
-    return this.#string(FIELD.fromUser);
-  }
-  /** `$ft` */
-  get fromTag(): string | null {
-    return this.#string(FIELD.fromTag);
-  }
-  /** The URI of To (`$tu`). */
-  get toUri(): string | null {
-    return this.#string(FIELD.toUri);
-  }
-  /** The user in the URI of To (`$tU`). */
-  get toUser(): string | null {
-    return this.#string(FIELD.toUser);
-  }
-  /** `$tt`; `null` outside a dialog. */
-  get toTag(): string | null {
-    return this.#string(FIELD.toTag);
-  }
-  /** The value of the first Contact line (`$ct`). */
-  get contact(): string | null {
-    return this.#string(FIELD.contact);
-  }
-  /** `$ua` */
-  get userAgent(): string | null {
-    return this.#string(FIELD.userAgent);
-  }
-  /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. */
-  get body(): string | null {
-    return this.#string(FIELD.body);
-  }
-  /** The address the message came from (`$si`). */
-  get srcIp(): string | null {
-    return this.#string(FIELD.srcIp);
-  }
-  /** The port the message came from (`$sp`). */
-  get srcPort(): number {
-    return this.#number(NUMBER.srcPort);
-  }
-  /** The transport it came by (`$proto`). */
-  get proto(): 'udp' {
-    return 'udp';
-  }
-  /** A copy of the message as it was received; `null` once the call has ended (`$mb`). */
-  get raw(): Buffer | null {
-    return native.messageRaw(this.#runtime.channel, this.index, this.generation, this.#owner);
-  }
-
-  /** The value of the first header line of this name, in any case, long or compact (`$hdr(name)`); `null` if none. */
-  header(name: string): string | null {
-    checkText(name, 'name');
-    return native.messageHeader(this.#runtime.channel, this.index, this.generation, this.#owner, name, 0);
-  }
-
-  /** The values of all header lines of this name, from the top. Several values on one line stay together. */
-  headers(name: string): string[] {
-    checkText(name, 'name');
-    const values: string[] = [];
-    for (;;) {
-      const { channel } = this.#runtime;
-      const value = native.messageHeader(channel, this.index, this.generation, this.#owner, name, values.length);
-      if (value === null) return values;
-      values.push(value);
-    }
-  }
-
-  /**
-   * The whole message parsed by the `sip` package, on the first use.
-   *
-   * @throws SipAsyncError `SIPASYNC_ERR_NOT_INDEXED` when the message holds what that parser cannot be trusted with;
-   *   `SIPASYNC_ERR_STALE_HANDLE` when the call has ended
-   */
-  get parsed(): ParsedMessage {
-    if (this.#parsed !== undefined) return this.#parsed;
-    const raw = this.raw;
-    if (raw === null) throw makeError('STALE_HANDLE');
-    if (!native.messageIsTame(this.#runtime.channel, this.index, this.generation, this.#owner)) {
-      throw makeError('NOT_INDEXED');
-    }
-    // Loaded on the first use: most proxies never need it.
-    parseWhole ??= (createRequire(import.meta.url)('sip') as { parse: typeof parseWhole }).parse!;
-    let parsed: ParsedMessage | undefined;
-    try {
-      parsed = parseWhole(raw.toString('utf8'));
-    } catch (cause) {
-      throw makeError('NOT_INDEXED', undefined, cause);
-    }
-    if (parsed === undefined) throw makeError('NOT_INDEXED');
-    this.#parsed = parsed;
-    return parsed;
   }
 
   /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
@@ -277,7 +126,7 @@ export class Message {
     checkText(reason, 'reason');
     if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
     if (INVALID_IN_LINE.test(reason) || reason.length > 200) return this.#refuse('INVALID_STATUS', 'reason');
-    const { channel } = this.#runtime;
+    const { channel } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
     if (status !== STATUS.ok) return this.#refuseStatus(status);
     this.#extraLines = '';
@@ -295,7 +144,7 @@ export class Message {
    */
   tNewtran(): boolean {
     this.#mustBeLive();
-    const status = native.newTransaction(this.#runtime.channel, this.index, this.generation);
+    const status = native.newTransaction(this.runtime.channel, this.index, this.generation);
     return status === STATUS.ok ? this.#done() : this.#refuseStatus(status);
   }
 
@@ -327,9 +176,9 @@ export class Message {
    */
   asyncRoute(routename: string, seconds: number | string): boolean {
     checkText(routename, 'routename');
-    const delay = parseDelay(seconds, 'seconds', this.#runtime.maxSeconds);
+    const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
     if (this.#refusesSuspension()) return false;
-    const route = this.#runtime.routeNumbers.get(routename);
+    const route = this.runtime.routeNumbers.get(routename);
     if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
     if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
     return this.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
@@ -345,14 +194,14 @@ export class Message {
    */
   asyncMsRoute(routename: string, milliseconds: number | string): boolean {
     checkText(routename, 'routename');
-    const delay = parseDelay(milliseconds, 'milliseconds', this.#runtime.maxMs);
+    const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
     if (this.#refusesSuspension()) return false;
-    const { msTimerMs } = this.#runtime.config.async;
+    const { msTimerMs } = this.runtime.config.async;
     if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
-    const route = this.#runtime.routeNumbers.get(routename);
+    const route = this.runtime.routeNumbers.get(routename);
     if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
     if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
-    return this.#suspend(route, this.#runtime.msGroup, delay, msTimerMs);
+    return this.#suspend(route, this.runtime.msGroup, delay, msTimerMs);
   }
 
   /**
@@ -364,7 +213,7 @@ export class Message {
    *   cancelled meanwhile
    */
   async asyncSleep(seconds: number | string): Promise<boolean> {
-    const delay = parseDelay(seconds, 'seconds', this.#runtime.maxSeconds);
+    const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
     if (this.#refusesSuspension()) return false;
     if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
     return this.#sleep(delay * 1000, 1);
@@ -376,9 +225,9 @@ export class Message {
    * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
    */
   async asyncMsSleep(milliseconds: number | string): Promise<boolean> {
-    const delay = parseDelay(milliseconds, 'milliseconds', this.#runtime.maxMs);
+    const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
     if (this.#refusesSuspension()) return false;
-    const { msTimerMs } = this.#runtime.config.async;
+    const { msTimerMs } = this.runtime.config.async;
     if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
     if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
     return this.#sleep(delay, msTimerMs);
@@ -392,10 +241,10 @@ export class Message {
   asyncTaskRoute(routename: string): boolean {
     checkText(routename, 'routename');
     if (this.#refusesSuspension()) return false;
-    const route = this.#runtime.routeNumbers.get(routename);
+    const route = this.runtime.routeNumbers.get(routename);
     if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    if (this.#runtime.firstGroup < 0) return this.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
-    return this.#queue(route, this.#runtime.firstGroup);
+    if (this.runtime.firstGroup < 0) return this.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
+    return this.#queue(route, this.runtime.firstGroup);
   }
 
   /**
@@ -408,39 +257,39 @@ export class Message {
     checkText(routename, 'routename');
     checkText(groupname, 'groupname');
     if (this.#refusesSuspension()) return false;
-    const route = this.#runtime.routeNumbers.get(routename);
+    const route = this.runtime.routeNumbers.get(routename);
     if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    const group = this.#runtime.groupNumbers.get(groupname);
+    const group = this.runtime.groupNumbers.get(groupname);
     if (group === undefined) return this.#refuse('UNKNOWN_GROUP', groupname);
     return this.#queue(route, group);
   }
 
   #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean {
-    const { channel } = this.#runtime;
+    const { channel } = this.runtime;
     return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
   }
 
   #queue(route: number, group: number): boolean {
-    return this.#gone(native.queueTask(this.#runtime.channel, this.index, this.generation, route, group));
+    return this.#gone(native.queueTask(this.runtime.channel, this.index, this.generation, route, group));
   }
 
   /** After a suspension: ends the script, or says what `modparam async return` wants said. */
   #gone(status: number): boolean {
     if (status !== STATUS.ok) return this.#refuseStatus(status);
     this.#state = SUSPENDED;
-    this.#owner = 0;
+    this.owner = 0;
     this.#error = null;
-    const { returnValue } = this.#runtime.config.async;
+    const { returnValue } = this.runtime.config.async;
     if (returnValue === 0) throw SCRIPT_END;
     return returnValue > 0;
   }
 
   async #sleep(delayMs: number, roundMs: number): Promise<boolean> {
-    const { channel } = this.#runtime;
+    const { channel } = this.runtime;
     const status = native.suspend(channel, this.index, this.generation, 0, ownThread, delayMs, roundMs);
     if (status !== STATUS.ok) return this.#refuseStatus(status);
     this.#state = SLEEPING;
-    this.#owner = 0;
+    this.owner = 0;
     const woken = await new Promise<boolean>((resolve) => {
       this.#sleeper = resolve;
     });
@@ -456,10 +305,10 @@ export class Message {
 
   /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
   #refusesSuspension(): boolean {
-    if (this.#runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
+    if (this.runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
     if (this.#state === RUNNING) return false;
     // With `return` other than 0 the script goes on behind a suspension, and may try another.
-    const goesOn = this.#state === SUSPENDED && this.#runtime.config.async.returnValue !== 0;
+    const goesOn = this.#state === SUSPENDED && this.runtime.config.async.returnValue !== 0;
     if (goesOn || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
     if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');
     throw makeError('SUSPENDED');
@@ -487,7 +336,7 @@ export class Message {
 
   /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */
   goAsynchronous(): void {
-    this.#owner = 0;
+    this.owner = 0;
   }
 
   /** The sleep is over. @internal */
@@ -518,7 +367,7 @@ export class Message {
   end(): number {
     const state = this.#state;
     this.#state = ENDED;
-    this.#owner = 0;
+    this.owner = 0;
     if (state === SUSPENDED) return OUTCOME.suspended;
     return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
   }

@@ -10,9 +10,13 @@ namespace {
 
 constexpr uint32_t kInboxCapacity = 65536;
 
-uint32_t node_count(const EngineConfig& config) { return config.slots * 3; }
+uint32_t node_count(const EngineConfig& config) {
+  return config.slots * 3;
+}
 
-uint32_t inbox_capacity(const EngineConfig& config) { return std::min(config.slots, kInboxCapacity); }
+uint32_t inbox_capacity(const EngineConfig& config) {
+  return std::min(config.slots, kInboxCapacity);
+}
 
 uint32_t total_threads(const EngineConfig& config) {
   uint32_t threads = config.receivers;
@@ -49,7 +53,9 @@ Engine::Engine(const EngineConfig& config)
   touched_groups_.assign(groups_.size(), 0);
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() {
+  stop();
+}
 
 void Engine::start(Handler* handler) {
   handler_ = handler;
@@ -93,7 +99,6 @@ uint32_t Engine::take_node() {
 void Engine::insert(uint32_t node, uint64_t due_tick) {
   if (wheel_.insert(node, due_tick)) parker_.unpark();
 }
-
 
 Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
                              uint32_t thread) {

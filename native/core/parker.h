@@ -24,8 +24,8 @@ class Parker {
     if (token_.exchange(0, std::memory_order_acquire) != 0) return;
     timespec deadline{static_cast<time_t>(deadline_ns / 1'000'000'000u),
                       static_cast<long>(deadline_ns % 1'000'000'000u)};
-    syscall(SYS_futex, &token_, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == kForever ? nullptr : &deadline, nullptr,
-            FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, &token_, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == kForever ? nullptr : &deadline,
+            nullptr, FUTEX_BITSET_MATCH_ANY);
     token_.exchange(0, std::memory_order_acquire);
   }
 

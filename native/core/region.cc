@@ -16,9 +16,13 @@ Region::Region(size_t bytes) {
   base_ = static_cast<char*>(at);
 }
 
-Region::~Region() { munmap(base_, size_); }
+Region::~Region() {
+  munmap(base_, size_);
+}
 
-size_t Region::padded(size_t bytes) { return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine; }
+size_t Region::padded(size_t bytes) {
+  return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
 
 void* Region::take_bytes(size_t bytes) {
   const size_t need = padded(bytes);

@@ -71,12 +71,12 @@ struct alignas(kCacheLine) Slot {
 
   // Owner: whoever holds the run state (the receiver before `received` is published, then the thread that runs the
   // route); handed on by the state word.
-  uint16_t route;         // number of the route to run next
+  uint16_t route;  // number of the route to run next
   // Number of the group that runs it, or Engine::kOwnThread. The owner writes it; a scan for the sleepers of a thread
   // that died reads it, too. Relaxed: the scan believes it only together with the state word.
   std::atomic<uint16_t> group;
-  uint64_t due_tick;      // tick at which the suspension ends
-  uint64_t action_ns;     // when the running route last replied or suspended
+  uint64_t due_tick;   // tick at which the suspension ends
+  uint64_t action_ns;  // when the running route last replied or suspended
   // The JavaScript thread that runs it or that the sleeper belongs to. Written by that thread, read by whoever ends the
   // call from outside and must tell it; sequentially consistent together with the state word, see Engine::begin_run.
   std::atomic<uint32_t> thread;
@@ -85,16 +85,16 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint64_t> queued_ns;
 
   // Guarded by the lock of the transaction's bucket (sip/transaction_table.h).
-  PayloadRef request;     // kept until the script has ended and the final reply is sent
-  PayloadRef reply;       // the last reply, for retransmissions
-  uint32_t chain;         // next slot of the bucket, index + 1
-  uint8_t phase;          // sip::Phase
-  uint8_t method;         // sip::Method
-  uint8_t timer_linked;   // the slot's own timer node stands in the wheel
-  uint8_t trying;         // 100 was sent (the owner's)
-  uint64_t timer_tick;    // when the slot's own timer shall fire
-  uint64_t end_tick;      // timer H: when to give up waiting for ACK
-  uint32_t interval_ms;   // timer G: present interval
+  PayloadRef request;    // kept until the script has ended and the final reply is sent
+  PayloadRef reply;      // the last reply, for retransmissions
+  uint32_t chain;        // next slot of the bucket, index + 1
+  uint8_t phase;         // sip::Phase
+  uint8_t method;        // sip::Method
+  uint8_t timer_linked;  // the slot's own timer node stands in the wheel
+  uint8_t trying;        // 100 was sent (the owner's)
+  uint64_t timer_tick;   // when the slot's own timer shall fire
+  uint64_t end_tick;     // timer H: when to give up waiting for ACK
+  uint32_t interval_ms;  // timer G: present interval
 
   // Transaction key. Written before the slot is published and then constant for this life; atomic (relaxed) because a
   // stale handle may read it while the next life is being set up, and finds out under the bucket's lock.

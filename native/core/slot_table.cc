@@ -22,9 +22,11 @@ uint32_t SlotTable::try_acquire() {
                                                           std::memory_order_relaxed));
   }
   Slot& slot = slots_[index];
-  const Word old(slot.word.load(std::memory_order_relaxed));  // ours alone: popped, and the pop was an acquire
+  const Word old(
+      slot.word.load(std::memory_order_relaxed));  // ours alone: popped, and the pop was an acquire
   // Release: a scan that sees `live` sees a slot whose earlier life is over.
-  slot.word.store(Word::make(old.generation(), 0, Word::kLive, Run::kReceived).bits(), std::memory_order_release);
+  slot.word.store(Word::make(old.generation(), 0, Word::kLive, Run::kReceived).bits(),
+                  std::memory_order_release);
   counters_->acquired.fetch_add(1, std::memory_order_relaxed);
   return index;
 }

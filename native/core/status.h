@@ -7,18 +7,18 @@ namespace sip_async::core {
 
 enum class Status : int32_t {
   kOk = 0,
-  kStaleHandle = 1,       // generation differs: the transaction has ended
+  kStaleHandle = 1,  // generation differs: the transaction has ended
   kAlreadySuspended = 2,
   kNotSuspended = 3,
-  kAlreadyAnswered = 4,   // a final reply has been sent
+  kAlreadyAnswered = 4,  // a final reply has been sent
   kCancelled = 5,
-  kSlotsExhausted = 6,    // no slot, timer node or payload block left
+  kSlotsExhausted = 6,  // no slot, timer node or payload block left
   kGroupFull = 7,
   kNoWorkers = 8,
   kPayloadTooLarge = 9,
-  kNoTransaction = 10,    // ACK and other messages that no transaction belongs to
+  kNoTransaction = 10,  // ACK and other messages that no transaction belongs to
   kClosed = 11,
-  kNotAnswerable = 12,    // the reply cannot be built (a line does not fit, a status out of range)
+  kNotAnswerable = 12,  // the reply cannot be built (a line does not fit, a status out of range)
 };
 
 }  // namespace sip_async::core

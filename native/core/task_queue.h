@@ -11,8 +11,8 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/region.h"
 #include "core/cache_line.h"
+#include "core/region.h"
 
 namespace sip_async::core {
 
@@ -29,7 +29,9 @@ class TaskQueue {
   }
 
   TaskQueue(Region& region, uint32_t capacity)
-      : ends_(region.take<Ends>(1)), cells_(region.take<Cell>(rounded(capacity))), mask_(rounded(capacity) - 1) {}
+      : ends_(region.take<Ends>(1)),
+        cells_(region.take<Cell>(rounded(capacity))),
+        mask_(rounded(capacity) - 1) {}
 
   uint32_t capacity() const { return static_cast<uint32_t>(mask_ + 1); }
 

@@ -146,7 +146,8 @@ bool TimerWheel::check_invariants() const {
       if (list.first != 0 && list.last != last) return false;
     }
   }
-  for (uint32_t at = state_->ready.first; at != 0; at = nodes_[at - 1].next.load(std::memory_order_relaxed)) ++counted;
+  for (uint32_t at = state_->ready.first; at != 0; at = nodes_[at - 1].next.load(std::memory_order_relaxed))
+    ++counted;
   return counted == state_->placed;
 }
 

@@ -93,7 +93,8 @@ void WorkerGroup::detach(uint32_t worker, Wakeable* wakeable) {
 
 uint32_t WorkerGroup::idle() const {
   uint32_t count = 0;
-  for (const auto& word : idle_) count += static_cast<uint32_t>(std::popcount(word.load(std::memory_order_relaxed)));
+  for (const auto& word : idle_)
+    count += static_cast<uint32_t>(std::popcount(word.load(std::memory_order_relaxed)));
   return count;
 }
 

@@ -10,7 +10,8 @@ NAPI_MODULE_INIT() {
        {&node::kEngineExports, &node::kChannelExports, &node::kTransactionExports, &node::kMessageExports}) {
     for (const Export& entry : *table) {
       napi_value function;
-      if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok ||
+      if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) !=
+              napi_ok ||
           napi_set_named_property(env, exports, entry.name, function) != napi_ok) {
         return nullptr;
       }

@@ -51,7 +51,8 @@ napi_value close(napi_env env, napi_callback_info info) {
 }  // namespace
 
 const std::vector<Export> kChannelExports = {
-    {"channelOpen", open}, {"channelListen", listen}, {"channelRun", run}, {"channelRef", ref}, {"channelClose", close},
+    {"channelOpen", open}, {"channelListen", listen}, {"channelRun", run},
+    {"channelRef", ref},   {"channelClose", close},
 };
 
 }  // namespace sip_async::node

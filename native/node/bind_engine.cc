@@ -10,7 +10,9 @@ namespace sip_async::node {
 
 namespace {
 
-std::shared_ptr<EngineEntry> entry_of(uint32_t number) { return Hub::instance().find(number); }
+std::shared_ptr<EngineEntry> entry_of(uint32_t number) {
+  return Hub::instance().find(number);
+}
 
 // nullptr when there is no such engine, or it is not built.
 sip::SipEngine* engine_of(const std::shared_ptr<EngineEntry>& entry) {
@@ -23,7 +25,9 @@ void on_environment_end(void* number) {
   if (sip::SipEngine* engine = engine_of(entry)) engine->stop();
 }
 
-void* hook_argument(uint32_t number) { return reinterpret_cast<void*>(static_cast<uintptr_t>(number)); }
+void* hook_argument(uint32_t number) {
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(number));
+}
 
 napi_value create(napi_env env, napi_callback_info info) {
   const Args<8> args(env, info);
@@ -63,7 +67,8 @@ napi_value build(napi_env env, napi_callback_info info) {
   try {
     entry->engine = std::make_unique<sip::SipEngine>(entry->config);
   } catch (const std::bad_alloc&) {
-    napi_throw_error(env, "SIPASYNC_ERR_SLOTS_EXHAUSTED", "there is no address space for so many transactions");
+    napi_throw_error(env, "SIPASYNC_ERR_SLOTS_EXHAUSTED",
+                     "there is no address space for so many transactions");
   }
   return nullptr;
 }
@@ -74,7 +79,8 @@ napi_value listen(napi_env env, napi_callback_info info) {
   sip::SipEngine* engine = engine_of(entry);
   if (engine == nullptr || args.u32(1) >= engine->transport().size()) return make_i32(env, -EINVAL);
   sip::Address local;
-  if (!sip::Address::parse(args.text(2), static_cast<uint16_t>(args.u32(3)), local)) return make_i32(env, -EADDRNOTAVAIL);
+  if (!sip::Address::parse(args.text(2), static_cast<uint16_t>(args.u32(3)), local))
+    return make_i32(env, -EADDRNOTAVAIL);
   const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5));
   return make_i32(env, fault != 0 ? -fault : engine->transport().socket(args.u32(1)).local().port);
 }
@@ -146,7 +152,9 @@ struct Figures {
     *at++ = value;
     --left;
   }
-  void put(const std::atomic<uint64_t>& counter) { put(static_cast<double>(counter.load(std::memory_order_relaxed))); }
+  void put(const std::atomic<uint64_t>& counter) {
+    put(static_cast<double>(counter.load(std::memory_order_relaxed)));
+  }
   double* at = nullptr;
   size_t left = 0;
 };
@@ -234,12 +242,18 @@ napi_value malformed_stats(napi_env env, napi_callback_info info) {
 }  // namespace
 
 const std::vector<Export> kEngineExports = {
-    {"engineCreate", create},           {"engineAddGroup", add_group},
-    {"engineBuild", build},             {"engineListen", listen},
-    {"engineStart", start},             {"engineStopIntake", stop_intake},
-    {"engineInScript", in_script},      {"engineConcludeAll", conclude_all},
-    {"engineThreadGone", thread_gone},  {"engineStop", stop},
-    {"engineStats", engine_stats},      {"groupStats", group_stats},
+    {"engineCreate", create},
+    {"engineAddGroup", add_group},
+    {"engineBuild", build},
+    {"engineListen", listen},
+    {"engineStart", start},
+    {"engineStopIntake", stop_intake},
+    {"engineInScript", in_script},
+    {"engineConcludeAll", conclude_all},
+    {"engineThreadGone", thread_gone},
+    {"engineStop", stop},
+    {"engineStats", engine_stats},
+    {"groupStats", group_stats},
     {"malformedStats", malformed_stats},
 };
 

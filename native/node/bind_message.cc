@@ -38,26 +38,42 @@ size_t copy_unfolded(std::string_view value, char* out) {
 
 const Slice* slice_of(const MessageIndex& index, Field field) {
   switch (field) {
-    case Field::kMethod: return &index.method_name;
-    case Field::kRuri: return &index.ruri;
-    case Field::kCallId: return &index.call_id;
-    case Field::kFromUri: return &index.from.uri;
-    case Field::kFromUser: return &index.from.user;
-    case Field::kFromTag: return &index.from.tag;
-    case Field::kToUri: return &index.to.uri;
-    case Field::kToUser: return &index.to.user;
-    case Field::kToTag: return &index.to.tag;
-    case Field::kContact: return &index.contact;
-    case Field::kUserAgent: return &index.user_agent;
-    case Field::kBody: return &index.body;
-    case Field::kCseqMethod: return &index.method_name;
-    case Field::kSrcIp: return nullptr;
+    case Field::kMethod:
+      return &index.method_name;
+    case Field::kRuri:
+      return &index.ruri;
+    case Field::kCallId:
+      return &index.call_id;
+    case Field::kFromUri:
+      return &index.from.uri;
+    case Field::kFromUser:
+      return &index.from.user;
+    case Field::kFromTag:
+      return &index.from.tag;
+    case Field::kToUri:
+      return &index.to.uri;
+    case Field::kToUser:
+      return &index.to.user;
+    case Field::kToTag:
+      return &index.to.tag;
+    case Field::kContact:
+      return &index.contact;
+    case Field::kUserAgent:
+      return &index.user_agent;
+    case Field::kBody:
+      return &index.body;
+    case Field::kCseqMethod:
+      return &index.method_name;
+    case Field::kSrcIp:
+      return nullptr;
   }
   return nullptr;
 }
 
 // Fields that are not there read as null; a body that is empty reads as an empty string.
-bool null_when_empty(Field field) { return field != Field::kBody; }
+bool null_when_empty(Field field) {
+  return field != Field::kBody;
+}
 
 template <size_t Count, class Read>
 bool read(napi_env env, const Args<Count>& args, Read&& read_request) {
@@ -97,11 +113,18 @@ napi_value message_number(napi_env env, napi_callback_info info) {
   double value = 0;
   read(env, args, [&](const StoredRequest& request) {
     switch (static_cast<Number>(args.u32(4))) {
-      case Number::kCseq: value = request.index.cseq_number; break;
-      case Number::kSrcPort: value = request.from.port; break;
-      case Number::kMaxForwards: value = request.index.max_forwards; break;
-      case Number::kSize: value = request.size; break;
-      case Number::kReceiver: value = request.socket; break;
+      case Number::kCseq:
+        value = request.index.cseq_number;
+        break;
+      case Number::kSrcPort:
+        value = request.from.port;
+        break;
+      case Number::kMaxForwards:
+        value = request.index.max_forwards;
+        break;
+      case Number::kEnd:
+        value = request.index.body.offset + request.index.body.length;
+        break;
     }
   });
   napi_value out;
@@ -119,7 +142,8 @@ napi_value message_header(napi_env env, napi_callback_info info) {
   bool there = false;
   read(env, args, [&](const StoredRequest& request) {
     sip::HeaderLine line;
-    for (uint16_t at = request.index.headers_at; sip::next_header(request.data(), request.size, at, line); at = line.end) {
+    for (uint16_t at = request.index.headers_at; sip::next_header(request.data(), request.size, at, line);
+         at = line.end) {
       if (!sip::header_name_equals(line.name.of(request.data()), name) || skip-- != 0) continue;
       size = copy_unfolded(line.value.of(request.data()), out);
       there = true;
@@ -160,15 +184,16 @@ napi_value message_is_tame(napi_env env, napi_callback_info info) {
 napi_value message_is_current(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
   Channel* channel = Environment::of(env).channel(args.u32(0));
-  return make_bool(env, channel != nullptr && channel->transactions().is_current(Task{args.u32(1), args.u32(2)}));
+  return make_bool(env,
+                   channel != nullptr && channel->transactions().is_current(Task{args.u32(1), args.u32(2)}));
 }
 
 }  // namespace
 
 const std::vector<Export> kMessageExports = {
-    {"messageString", message_string},   {"messageNumber", message_number},
-    {"messageHeader", message_header},   {"messageRaw", message_raw},
-    {"messageIsTame", message_is_tame},  {"messageIsCurrent", message_is_current},
+    {"messageString", message_string},  {"messageNumber", message_number},
+    {"messageHeader", message_header},  {"messageRaw", message_raw},
+    {"messageIsTame", message_is_tame}, {"messageIsCurrent", message_is_current},
 };
 
 }  // namespace sip_async::node

@@ -25,8 +25,8 @@ napi_value reply(napi_env env, napi_callback_info info) {
   char reason_buffer[256];
   const std::string_view reason = args.text(4, reason_buffer, sizeof reason_buffer);
   const std::string extra_lines = args.text(5);
-  return make_status(env, channel->transactions().reply(task_of(args), static_cast<uint16_t>(args.u32(3)), reason,
-                                                        extra_lines, args.boolean(6)));
+  return make_status(env, channel->transactions().reply(task_of(args), static_cast<uint16_t>(args.u32(3)),
+                                                        reason, extra_lines, args.boolean(6)));
 }
 
 napi_value new_transaction(napi_env env, napi_callback_info info) {
@@ -50,8 +50,9 @@ napi_value queue_task(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env, channel->transactions().suspend_now(task_of(args), static_cast<uint16_t>(args.u32(3)),
-                                                              static_cast<uint16_t>(args.u32(4))));
+  return make_status(env,
+                     channel->transactions().suspend_now(task_of(args), static_cast<uint16_t>(args.u32(3)),
+                                                         static_cast<uint16_t>(args.u32(4))));
 }
 
 napi_value finish(napi_env env, napi_callback_info info) {
@@ -64,8 +65,8 @@ napi_value finish(napi_env env, napi_callback_info info) {
 }  // namespace
 
 const std::vector<Export> kTransactionExports = {
-    {"reply", reply},           {"newTransaction", new_transaction}, {"suspend", suspend},
-    {"queueTask", queue_task},  {"finish", finish},
+    {"reply", reply},   {"newTransaction", new_transaction}, {"suspend", suspend}, {"queueTask", queue_task},
+    {"finish", finish},
 };
 
 }  // namespace sip_async::node

@@ -30,7 +30,8 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, records, &type, &length, &data, nullptr, nullptr) != napi_ok) return false;
+  if (napi_get_typedarray_info(env, records, &type, &length, &data, nullptr, nullptr) != napi_ok)
+    return false;
   records_ = static_cast<uint32_t*>(data);
   capacity_ = static_cast<uint32_t>(length / kRecordWords);
   napi_create_reference(env, records, 1, &records_ref_);
@@ -41,7 +42,8 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
   auto* keep = new std::shared_ptr<Channel>(shared_from_this());
   const napi_status made = napi_create_threadsafe_function(
       env, on_batch, nullptr, name, 0, 1, keep,
-      [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this, on_wake, &tsfn_);
+      [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this, on_wake,
+      &tsfn_);
   if (made != napi_ok) {
     delete keep;
     return false;
@@ -87,7 +89,9 @@ void Channel::ref(bool on) {
   }
 }
 
-void Channel::on_environment_end(void* self) { static_cast<Channel*>(self)->close(true); }
+void Channel::on_environment_end(void* self) {
+  static_cast<Channel*>(self)->close(true);
+}
 
 void Channel::close(bool environment_ends) {
   {
@@ -105,7 +109,8 @@ void Channel::close(bool environment_ends) {
       engine.stand_in().wake_for(watch->socket, nullptr);
     }
   }
-  if (place_.group >= 0) engine.engine().group(static_cast<uint32_t>(place_.group)).detach(place_.worker, this);
+  if (place_.group >= 0)
+    engine.engine().group(static_cast<uint32_t>(place_.group)).detach(place_.worker, this);
   engine.engine().detach(place_.thread, this);
   if (environment_ends) return;  // Node frees what belongs to the environment
   napi_async_destroy(env_, async_context_);
@@ -183,8 +188,8 @@ void Channel::add_record(Task task, RecordKind kind, uint16_t route) {
   uint32_t* record = records_ + size_t{count_++} * kRecordWords;
   record[0] = task.index;
   record[1] = task.generation;
-  record[2] = static_cast<uint32_t>(kind) |
-              uint32_t{entry_->engine->engine().slots().at(task.index).method} << 8;
+  record[2] = static_cast<uint32_t>(kind) | uint32_t{entry_->engine->engine().slots().at(task.index).method}
+                                                << 8;
   record[3] = route;
 }
 
@@ -252,11 +257,13 @@ bool Channel::deliver(napi_value callback, bool own_scope) {
 }
 
 void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
-  (outcome == sip::Outcome::kThrew ? group.counters.failed : group.counters.done).fetch_add(1, std::memory_order_relaxed);
+  (outcome == sip::Outcome::kThrew ? group.counters.failed : group.counters.done)
+      .fetch_add(1, std::memory_order_relaxed);
 }
 
 bool Channel::finish(Task task, sip::Outcome outcome) {
-  if (place_.group >= 0) count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
+  if (place_.group >= 0)
+    count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
   return transactions().finish(task, outcome);
 }
 

@@ -12,12 +12,23 @@ namespace {
 constexpr uint32_t kBindingVersion = 1;
 
 constexpr const char* kStatusNames[] = {
-    "ok", "staleHandle", "alreadySuspended", "notSuspended", "alreadyAnswered", "cancelled", "slotsExhausted", "groupFull",
-    "noWorkers", "payloadTooLarge", "noTransaction", "closed", "notAnswerable",
+    "ok",
+    "staleHandle",
+    "alreadySuspended",
+    "notSuspended",
+    "alreadyAnswered",
+    "cancelled",
+    "slotsExhausted",
+    "groupFull",
+    "noWorkers",
+    "payloadTooLarge",
+    "noTransaction",
+    "closed",
+    "notAnswerable",
 };
 constexpr const char* kMethodNames[] = {
-    "", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH", "INFO",
-    "REFER", "MESSAGE", "UPDATE",
+    "",          "INVITE", "ACK",     "BYE",  "CANCEL", "OPTIONS", "REGISTER", "PRACK",
+    "SUBSCRIBE", "NOTIFY", "PUBLISH", "INFO", "REFER",  "MESSAGE", "UPDATE",
 };
 
 class Object {
@@ -70,7 +81,8 @@ napi_value make_constants(napi_env env) {
   constexpr auto kReasons = static_cast<uint32_t>(sip::IndexStatus::kCount);
   napi_create_array_with_length(env, kReasons, &malformed);
   for (uint32_t i = 0; i < kReasons; ++i) {
-    napi_set_element(env, malformed, i, make_text(env, sip::index_status_name(static_cast<sip::IndexStatus>(i))));
+    napi_set_element(env, malformed, i,
+                     make_text(env, sip::index_status_name(static_cast<sip::IndexStatus>(i))));
   }
   Object out(env);
   out.set("version", kBindingVersion)

@@ -18,8 +18,9 @@ class Environment {
     return *static_cast<Environment*>(data);
   }
   static void install(napi_env env) {
-    napi_set_instance_data(env, new Environment, [](napi_env, void* self, void*) { delete static_cast<Environment*>(self); },
-                           nullptr);
+    napi_set_instance_data(
+        env, new Environment, [](napi_env, void* self, void*) { delete static_cast<Environment*>(self); },
+        nullptr);
   }
 
   uint32_t add(std::shared_ptr<Channel> channel) {

@@ -15,8 +15,8 @@
 namespace sip_async::node {
 
 struct EngineEntry {
-  sip::SipEngineConfig config;              // until it is built
-  std::unique_ptr<sip::SipEngine> engine;   // then
+  sip::SipEngineConfig config;             // until it is built
+  std::unique_ptr<sip::SipEngine> engine;  // then
   // Channels hand the engine plain pointers to themselves (core::Wakeable). They are kept here until the engine is gone,
   // so that a thread that just read such a pointer may still use it.
   std::mutex mutex;

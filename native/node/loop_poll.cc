@@ -47,7 +47,9 @@ const Libuv& libuv() {
 
 }  // namespace
 
-LoopPoll::~LoopPoll() { std::free(handle_); }
+LoopPoll::~LoopPoll() {
+  std::free(handle_);
+}
 
 LoopPoll* LoopPoll::start(napi_env env, int fd, Callback callback, void* context) {
   const Libuv& uv = libuv();
@@ -80,7 +82,9 @@ void LoopPoll::stop() {
   libuv().close(handle_, on_closed);
 }
 
-void LoopPoll::ref(bool on) { on ? libuv().ref(handle_) : libuv().unref(handle_); }
+void LoopPoll::ref(bool on) {
+  on ? libuv().ref(handle_) : libuv().unref(handle_);
+}
 
 void LoopPoll::on_closed(void* handle) {
   auto* self = static_cast<LoopPoll*>(libuv().handle_get_data(handle));
@@ -88,6 +92,8 @@ void LoopPoll::on_closed(void* handle) {
   delete self;
 }
 
-void LoopPoll::on_environment_end(napi_async_cleanup_hook_handle, void* self) { static_cast<LoopPoll*>(self)->stop(); }
+void LoopPoll::on_environment_end(napi_async_cleanup_hook_handle, void* self) {
+  static_cast<LoopPoll*>(self)->stop();
+}
 
 }  // namespace sip_async::node

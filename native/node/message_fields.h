@@ -6,15 +6,28 @@
 namespace sip_async::node {
 
 enum class Field : uint32_t {
-  kMethod, kRuri, kCallId, kFromUri, kFromUser, kFromTag, kToUri, kToUser, kToTag, kContact, kUserAgent, kBody, kSrcIp,
+  kMethod,
+  kRuri,
+  kCallId,
+  kFromUri,
+  kFromUser,
+  kFromTag,
+  kToUri,
+  kToUser,
+  kToTag,
+  kContact,
+  kUserAgent,
+  kBody,
+  kSrcIp,
   kCseqMethod,
 };
 inline constexpr const char* kFieldNames[] = {
-    "method", "ruri", "callId", "fromUri", "fromUser", "fromTag", "toUri", "toUser", "toTag", "contact", "userAgent",
-    "body", "srcIp", "cseqMethod",
+    "method", "ruri",  "callId",  "fromUri",   "fromUser", "fromTag", "toUri",
+    "toUser", "toTag", "contact", "userAgent", "body",     "srcIp",   "cseqMethod",
 };
 
-enum class Number : uint32_t { kCseq, kSrcPort, kMaxForwards, kSize, kReceiver };
-inline constexpr const char* kNumberNames[] = {"cseq", "srcPort", "maxForwards", "size", "receiver"};
+// kEnd: offset just behind the body.
+enum class Number : uint32_t { kCseq, kSrcPort, kMaxForwards, kEnd };
+inline constexpr const char* kNumberNames[] = {"cseq", "srcPort", "maxForwards", "end"};
 
 }  // namespace sip_async::node

@@ -4,15 +4,24 @@
 namespace sip_async::node {
 
 inline constexpr const char* kEngineStats[] = {
-    "active", "suspended", "inScript", "completed", "cancelled", "timedOut",
-    "timersPending", "timersFired", "timersCancelled", "latenessP50Ms", "latenessP99Ms", "latenessMaxMs",
-    "received", "sent", "sendFailed", "retransmissionsAbsorbed", "acksAbsorbed", "keepAlives", "strayResponses",
-    "refused", "repliesNotKept", "stoodIn", "slotsInUse", "slots", "payloadBlocks", "payloadHighWaterBytes",
+    "active",          "suspended",
+    "inScript",        "completed",
+    "cancelled",       "timedOut",
+    "timersPending",   "timersFired",
+    "timersCancelled", "latenessP50Ms",
+    "latenessP99Ms",   "latenessMaxMs",
+    "received",        "sent",
+    "sendFailed",      "retransmissionsAbsorbed",
+    "acksAbsorbed",    "keepAlives",
+    "strayResponses",  "refused",
+    "repliesNotKept",  "stoodIn",
+    "slotsInUse",      "slots",
+    "payloadBlocks",   "payloadHighWaterBytes",
 };
 
 inline constexpr const char* kGroupStats[] = {
-    "workers", "idle", "queued", "highWater", "done", "failed", "refused",
-    "waitP50Ms", "waitP99Ms", "waitMaxMs", "runP50Ms", "runP99Ms", "runMaxMs",
+    "workers",   "idle",      "queued",    "highWater", "done",     "failed",   "refused",
+    "waitP50Ms", "waitP99Ms", "waitMaxMs", "runP50Ms",  "runP99Ms", "runMaxMs",
 };
 
 }  // namespace sip_async::node

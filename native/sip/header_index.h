@@ -27,30 +27,60 @@ struct Slice {
 
 // Methods that have a number; any other token is kOther and is read from MessageIndex::method.
 enum class Method : uint8_t {
-  kOther, kInvite, kAck, kBye, kCancel, kOptions, kRegister, kPrack, kSubscribe, kNotify, kPublish, kInfo, kRefer,
-  kMessage, kUpdate,
+  kOther,
+  kInvite,
+  kAck,
+  kBye,
+  kCancel,
+  kOptions,
+  kRegister,
+  kPrack,
+  kSubscribe,
+  kNotify,
+  kPublish,
+  kInfo,
+  kRefer,
+  kMessage,
+  kUpdate,
 };
 
 enum class Transport : uint8_t { kUdp, kTcp, kTls, kWs, kWss, kOther };
 
 // Names that the index tells apart, in long or compact form, any case; the rest is kOther.
 enum class HeaderId : uint8_t {
-  kOther, kVia, kFrom, kTo, kCallId, kCseq, kContact, kMaxForwards, kContentLength, kContentType, kRoute,
-  kRecordRoute, kUserAgent, kExpires, kSupported, kRequire, kProxyRequire, kReason, kTimestamp,
+  kOther,
+  kVia,
+  kFrom,
+  kTo,
+  kCallId,
+  kCseq,
+  kContact,
+  kMaxForwards,
+  kContentLength,
+  kContentType,
+  kRoute,
+  kRecordRoute,
+  kUserAgent,
+  kExpires,
+  kSupported,
+  kRequire,
+  kProxyRequire,
+  kReason,
+  kTimestamp,
 };
 
 // Why a message is refused. The order is also the order of the counters in stats().transport.malformed.
 enum class IndexStatus : uint8_t {
   kOk,
-  kKeepAlive,         // nothing but CR and LF (RFC 5626 section 4.4.1): no message, and no fault
+  kKeepAlive,  // nothing but CR and LF (RFC 5626 section 4.4.1): no message, and no fault
   kTooLarge,
   kBadStartLine,
-  kBadVersion,        // SIP/x.y other than SIP/2.0
-  kNoHeaderEnd,       // no empty line after the headers
-  kBadHeader,         // a header line without colon or name, a name that is no token, NUL or bare control bytes
+  kBadVersion,   // SIP/x.y other than SIP/2.0
+  kNoHeaderEnd,  // no empty line after the headers
+  kBadHeader,    // a header line without colon or name, a name that is no token, NUL or bare control bytes
   kTooManyHeaders,
-  kMissingHeader,     // one of Via, From, To, Call-ID, CSeq is not there
-  kRepeatedHeader,    // From, To, Call-ID, CSeq, Max-Forwards or Content-Length more than once
+  kMissingHeader,   // one of Via, From, To, Call-ID, CSeq is not there
+  kRepeatedHeader,  // From, To, Call-ID, CSeq, Max-Forwards or Content-Length more than once
   kBadVia,
   kBadFromTo,
   kBadCallId,
@@ -58,17 +88,17 @@ enum class IndexStatus : uint8_t {
   kMethodMismatch,    // CSeq method differs from the request's
   kBadContentLength,  // not a number, or more than the datagram holds
   kBadMaxForwards,
-  kBadUri,            // request URI: spaces, control bytes, no scheme
-  kHostile,           // set by the guard: would index, but holds what a parser behind us may choke on
+  kBadUri,   // request URI: spaces, control bytes, no scheme
+  kHostile,  // set by the guard: would index, but holds what a parser behind us may choke on
   kCount,
 };
 const char* index_status_name(IndexStatus status);  // camelCase, as stats() shows it: "noHeaderEnd"
 
 // One Via value (RFC 3261 section 20.42).
 struct ViaIndex {
-  Slice value;     // the whole value without surrounding white space
-  Slice sent_by;   // host[:port] as written
-  Slice host;      // without brackets' removal: "[::1]" stays as written
+  Slice value;        // the whole value without surrounding white space
+  Slice sent_by;      // host[:port] as written
+  Slice host;         // without brackets' removal: "[::1]" stays as written
   uint16_t port = 0;  // 0 when absent
   Transport transport = Transport::kOther;
   Slice branch;    // value of the branch parameter
@@ -96,16 +126,16 @@ struct MessageIndex {
   uint16_t headers_at = 0;         // offset of the first header line
   uint16_t header_count = 0;
   uint32_t cseq_number = 0;
-  int16_t max_forwards = -1;       // -1: absent
-  uint16_t via_count = 0;          // Via values in all, over all lines
-  ViaIndex via;                    // the topmost
+  int16_t max_forwards = -1;  // -1: absent
+  uint16_t via_count = 0;     // Via values in all, over all lines
+  ViaIndex via;               // the topmost
   AddressIndex from;
   AddressIndex to;
   Slice call_id;
-  Slice cseq;                      // the whole value, set even when it is malformed
-  Slice contact;                   // value of the first Contact header line
+  Slice cseq;     // the whole value, set even when it is malformed
+  Slice contact;  // value of the first Contact header line
   Slice user_agent;
-  Slice body;                      // Content-Length bytes, or all that follows the headers when the header is absent (UDP)
+  Slice body;  // Content-Length bytes, or all that follows the headers when the header is absent (UDP)
 };
 static_assert(std::is_trivially_copyable_v<MessageIndex>);
 
@@ -127,7 +157,7 @@ bool is_answerable(const MessageIndex& index);
 struct HeaderLine {
   HeaderId id = HeaderId::kOther;
   Slice name;
-  Slice value;     // without surrounding white space; folded lines are still in it
+  Slice value;       // without surrounding white space; folded lines are still in it
   uint16_t end = 0;  // offset of the next header line
 };
 

@@ -82,22 +82,29 @@ size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
         }
         top_via = false;
         break;
-      case HeaderId::kFrom: writer.put("From: ").put(value).put("\r\n"); break;
+      case HeaderId::kFrom:
+        writer.put("From: ").put(value).put("\r\n");
+        break;
       case HeaderId::kTo:
         writer.put("To: ").put(value);
         // 100 belongs to one hop and makes no dialog, so it needs no tag (RFC 3261 section 8.2.6.2).
         if (parts.index->to.tag.empty() && parts.code != 100) writer.put(";tag=").put(parts.to_tag);
         writer.put("\r\n");
         break;
-      case HeaderId::kCallId: writer.put("Call-ID: ").put(value).put("\r\n"); break;
-      case HeaderId::kCseq: writer.put("CSeq: ").put(value).put("\r\n"); break;
+      case HeaderId::kCallId:
+        writer.put("Call-ID: ").put(value).put("\r\n");
+        break;
+      case HeaderId::kCseq:
+        writer.put("CSeq: ").put(value).put("\r\n");
+        break;
       case HeaderId::kRecordRoute:
         if (routes) writer.put("Record-Route: ").put(value).put("\r\n");
         break;
       case HeaderId::kTimestamp:
         if (parts.code == 100) writer.put("Timestamp: ").put(value).put("\r\n");
         break;
-      default: break;
+      default:
+        break;
     }
     if (line.end <= at) break;
   }
@@ -113,43 +120,78 @@ Address reply_target(const MessageIndex& index, const Address& from) {
 
 std::string_view default_reason(uint16_t code) {
   switch (code) {
-    case 100: return "Trying";
-    case 180: return "Ringing";
-    case 183: return "Session Progress";
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 302: return "Moved Temporarily";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 407: return "Proxy Authentication Required";
-    case 408: return "Request Timeout";
-    case 480: return "Temporarily Unavailable";
-    case 481: return "Call/Transaction Does Not Exist";
-    case 482: return "Loop Detected";
-    case 483: return "Too Many Hops";
-    case 484: return "Address Incomplete";
-    case 486: return "Busy Here";
-    case 487: return "Request Terminated";
-    case 488: return "Not Acceptable Here";
-    case 500: return "Server Internal Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 504: return "Server Time-out";
-    case 513: return "Message Too Large";
-    case 600: return "Busy Everywhere";
-    case 603: return "Decline";
-    default: break;
+    case 100:
+      return "Trying";
+    case 180:
+      return "Ringing";
+    case 183:
+      return "Session Progress";
+    case 200:
+      return "OK";
+    case 202:
+      return "Accepted";
+    case 302:
+      return "Moved Temporarily";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 407:
+      return "Proxy Authentication Required";
+    case 408:
+      return "Request Timeout";
+    case 480:
+      return "Temporarily Unavailable";
+    case 481:
+      return "Call/Transaction Does Not Exist";
+    case 482:
+      return "Loop Detected";
+    case 483:
+      return "Too Many Hops";
+    case 484:
+      return "Address Incomplete";
+    case 486:
+      return "Busy Here";
+    case 487:
+      return "Request Terminated";
+    case 488:
+      return "Not Acceptable Here";
+    case 500:
+      return "Server Internal Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Server Time-out";
+    case 513:
+      return "Message Too Large";
+    case 600:
+      return "Busy Everywhere";
+    case 603:
+      return "Decline";
+    default:
+      break;
   }
   switch (code / 100) {
-    case 1: return "Session Progress";
-    case 2: return "OK";
-    case 3: return "Redirection";
-    case 4: return "Client Error";
-    case 5: return "Server Error";
-    default: return "Global Failure";
+    case 1:
+      return "Session Progress";
+    case 2:
+      return "OK";
+    case 3:
+      return "Redirection";
+    case 4:
+      return "Client Error";
+    case 5:
+      return "Server Error";
+    default:
+      return "Global Failure";
   }
 }
 

@@ -12,14 +12,14 @@
 namespace sip_async::sip {
 
 struct ReplyParts {
-  const char* data = nullptr;           // the request
+  const char* data = nullptr;  // the request
   size_t size = 0;
   const MessageIndex* index = nullptr;
-  Address from;                         // where the request came from
+  Address from;  // where the request came from
   uint16_t code = 500;
   std::string_view reason;
-  std::string_view to_tag;              // used when the request's To has none
-  std::string_view extra_lines;         // whole header lines, each ended by CRLF
+  std::string_view to_tag;       // used when the request's To has none
+  std::string_view extra_lines;  // whole header lines, each ended by CRLF
 };
 
 // The largest datagram that IPv4 carries.

@@ -72,8 +72,8 @@ bool TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code)
   return arm(index, tick_in(config_.t1_ms));
 }
 
-Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason, std::string_view extra_lines,
-                               bool stateless) {
+Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason,
+                               std::string_view extra_lines, bool stateless) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
   const Word word = slots_.word(task.index);
   if (word.has(Word::kCancelled)) return Status::kCancelled;
@@ -92,7 +92,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   } else {
     keys_.write_slot_tag(task.index, task.generation, tag);
   }
-  const ReplyParts parts{request.data(), request.size, &request.index, request.from,
+  const ReplyParts parts{request.data(), request.size, &request.index,    request.from,
                          code,           reason,       {tag, sizeof tag}, extra_lines};
   char* out = scratch_buffer();
   const size_t size = build_reply(parts, out, kMaxReplyBytes);
@@ -179,12 +179,13 @@ Status TransactionLayer::new_transaction(Task task) {
   return Status::kOk;
 }
 
-Status TransactionLayer::suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route, uint16_t group,
-                                       uint32_t thread) {
+Status TransactionLayer::suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route,
+                                       uint16_t group, uint32_t thread) {
   const uint64_t now = core::now_ns();
   const Status status = check_may_suspend(task);
   if (status != Status::kOk) return status;
-  if (group != core::Engine::kOwnThread && engine_.group(group).config().workers == 0) return Status::kNoWorkers;
+  if (group != core::Engine::kOwnThread && engine_.group(group).config().workers == 0)
+    return Status::kNoWorkers;
   // Before the suspension, because behind it the final reply may be out first.
   send_trying(task);
   slots_.at(task.index).action_ns = now;
@@ -299,7 +300,8 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
     // Built before the decision: behind it the running route may end and free the request.
     Lock lock(table_, task.index);
     if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
-    if (slots_.word(task.index).has(Word::kAnswered) || slot.request == kNoPayload) return Status::kAlreadyAnswered;
+    if (slots_.word(task.index).has(Word::kAnswered) || slot.request == kNoPayload)
+      return Status::kAlreadyAnswered;
     const StoredRequest& request = request_in(payloads_, slot.request);
     if (slot.method != static_cast<uint8_t>(Method::kAck)) {
       char tag[KeyMaker::kTagBytes];

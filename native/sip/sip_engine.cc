@@ -32,7 +32,9 @@ SipEngine::SipEngine(const SipEngineConfig& config)
   stand_in_ = std::make_unique<StandIn>(*this);
 }
 
-SipEngine::~SipEngine() { stop(); }
+SipEngine::~SipEngine() {
+  stop();
+}
 
 int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share) {
   return transport_.socket(socket).open(local, receive_buffer_bytes, share);
@@ -52,8 +54,8 @@ void SipEngine::stop() {
 uint32_t SipEngine::read_for(uint32_t socket) {
   const uint32_t count = transport_.socket(socket).receive(stand_in_batch_);
   for (uint32_t i = 0; i < count; ++i) {
-    const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i), Address::of(stand_in_batch_.from(i)),
-                            static_cast<uint16_t>(socket), true};
+    const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i),
+                            Address::of(stand_in_batch_.from(i)), static_cast<uint16_t>(socket), true};
     Task fresh{};
     if (transactions_.receive(incoming, fresh) && !engine_.post(receiver_of(socket), fresh)) {
       transactions_.refuse(fresh);

@@ -56,7 +56,9 @@ class SipEngine {
   uint32_t read_for(uint32_t socket);
 
   // How often the receiver's loop has come round; the stand-in watches it.
-  uint64_t rounds(uint32_t receiver) const { return receivers_[receiver]->rounds.load(std::memory_order_relaxed); }
+  uint64_t rounds(uint32_t receiver) const {
+    return receivers_[receiver]->rounds.load(std::memory_order_relaxed);
+  }
   void note_round(uint32_t receiver) { receivers_[receiver]->rounds.fetch_add(1, std::memory_order_relaxed); }
 
  private:
@@ -79,8 +81,8 @@ bool SipEngine::read(uint32_t socket, Deliver&& deliver) {
   ReceiveBatch& batch = receivers_[receiver_of(socket)]->batch;
   const uint32_t count = transport_.socket(socket).receive(batch);
   for (uint32_t i = 0; i < count; ++i) {
-    const Incoming incoming{batch.data(i), batch.size(i), Address::of(batch.from(i)), static_cast<uint16_t>(socket),
-                            false};
+    const Incoming incoming{batch.data(i), batch.size(i), Address::of(batch.from(i)),
+                            static_cast<uint16_t>(socket), false};
     Task fresh{};
     if (transactions_.receive(incoming, fresh)) deliver(fresh);
   }

@@ -113,7 +113,8 @@ void StandIn::look(uint32_t socket, uint64_t now) {
     return;
   }
   watched.state = Watch::kStanding;
-  while (engine_.read_for(socket) == ReceiveBatch::kMessages && engine_.rounds(engine_.receiver_of(socket)) == watched.seen_rounds) {
+  while (engine_.read_for(socket) == ReceiveBatch::kMessages &&
+         engine_.rounds(engine_.receiver_of(socket)) == watched.seen_rounds) {
   }
   watched.look_at_ns = now + uint64_t{kRecheckMs} * core::kNsPerMs;
 }

@@ -50,7 +50,9 @@ constexpr uint64_t kTagMask = 0xffff'ffff'fffful;
 
 }  // namespace
 
-KeyMaker::KeyMaker() { draw(key0_, key1_); }
+KeyMaker::KeyMaker() {
+  draw(key0_, key1_);
+}
 
 Hash128 KeyMaker::transaction(const char* data, const MessageIndex& index, Method as) const {
   SipHash hash(key0_, key1_);
@@ -82,7 +84,8 @@ void KeyMaker::write_slot_tag(uint32_t index, uint32_t generation, char* out) co
 
 bool KeyMaker::read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& generation) const {
   uint64_t first = 0, second = 0;
-  if (tag.size() != kTagBytes || !read_hex(tag.substr(0, 8), first) || !read_hex(tag.substr(8, 8), second)) return false;
+  if (tag.size() != kTagBytes || !read_hex(tag.substr(0, 8), first) || !read_hex(tag.substr(8, 8), second))
+    return false;
   char expected[kTagBytes];
   write_slot_tag(static_cast<uint32_t>(first), static_cast<uint32_t>(second), expected);
   if (tag != std::string_view(expected, kTagBytes)) return false;

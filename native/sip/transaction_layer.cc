@@ -17,7 +17,8 @@ char* scratch_buffer() {
   return buffer.get();
 }
 
-TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport, const TransactionConfig& config)
+TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport,
+                                   const TransactionConfig& config)
     : engine_(engine),
       slots_(engine.slots()),
       payloads_(engine.payloads()),
@@ -53,16 +54,21 @@ bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
     return false;
   }
   switch (index.method) {
-    case Method::kAck: return on_ack(incoming, index, fresh);
-    case Method::kCancel: on_cancel(incoming, index); return false;
-    default: return on_request(incoming, index, fresh);
+    case Method::kAck:
+      return on_ack(incoming, index, fresh);
+    case Method::kCancel:
+      on_cancel(incoming, index);
+      return false;
+    default:
+      return on_request(incoming, index, fresh);
   }
 }
 
 void TransactionLayer::reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
                                          std::string_view reason, std::string_view to_tag,
                                          std::string_view extra_lines) {
-  const ReplyParts parts{incoming.data, incoming.size, &index, incoming.from, code, reason, to_tag, extra_lines};
+  const ReplyParts parts{incoming.data, incoming.size, &index, incoming.from,
+                         code,          reason,        to_tag, extra_lines};
   char* out = scratch_buffer();
   const size_t size = build_reply(parts, out, kMaxReplyBytes);
   if (size != 0) transport_.send(incoming.socket, out, size, reply_target(index, incoming.from));
@@ -107,12 +113,13 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   }
   const bool waits = !slots_.word(found).has(Word::kAnswered);
   lock.unlock();
-  if (waits && index.method == Method::kInvite && config_.auto_100) reply_statelessly(incoming, index, 100, {}, {});
+  if (waits && index.method == Method::kInvite && config_.auto_100)
+    reply_statelessly(incoming, index, 100, {}, {});
   return false;
 }
 
-bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
-                              Task& fresh) {
+bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index,
+                              const Hash128& key, Task& fresh) {
   const uint32_t slot_index = slots_.try_acquire();
   const core::PayloadRef ref =
       slot_index == kNone ? kNoPayload : payloads_.try_allocate(sizeof(StoredRequest) + incoming.size);

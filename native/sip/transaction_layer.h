@@ -62,10 +62,12 @@ class TransactionLayer : public core::Engine::Handler {
   void refuse(Task fresh);
 
   // The thread that runs the route.
-  Status reply(Task task, uint16_t code, std::string_view reason, std::string_view extra_lines, bool stateless);
+  Status reply(Task task, uint16_t code, std::string_view reason, std::string_view extra_lines,
+               bool stateless);
   // Makes the transaction known as one (t_newtran): from now on replies are stateful; an INVITE gets its 100.
   Status new_transaction(Task task);
-  Status suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route, uint16_t group, uint32_t thread);
+  Status suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route, uint16_t group,
+                       uint32_t thread);
   Status suspend_now(Task task, uint16_t route, uint16_t group);
   // Ends a run. A call that has no final reply and was not dropped gets 500; true when that was sent.
   bool finish(Task task, Outcome outcome);
@@ -108,10 +110,12 @@ class TransactionLayer : public core::Engine::Handler {
   bool on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   void on_cancel(const Incoming& incoming, const MessageIndex& index);
-  bool accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key, Task& fresh);
-  void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code, std::string_view reason,
-                         std::string_view to_tag, std::string_view extra_lines = {});
-  void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code, std::string_view reason);
+  bool accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+              Task& fresh);
+  void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
+                         std::string_view reason, std::string_view to_tag, std::string_view extra_lines = {});
+  void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
+                         std::string_view reason);
   void send_trying(Task task);
   Status check_may_suspend(Task task);
 
@@ -122,7 +126,8 @@ class TransactionLayer : public core::Engine::Handler {
   [[nodiscard]] bool complete(uint32_t index, core::PayloadRef reply, uint16_t code);
   void release(Lock& lock, uint32_t index);
   void free_request(uint32_t index);
-  core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Address& to, uint16_t socket);
+  core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Address& to,
+                              uint16_t socket);
 
   uint64_t tick_in(uint64_t delay_ms) const;
 
@@ -136,7 +141,7 @@ class TransactionLayer : public core::Engine::Handler {
   // Transactions in the table; relaxed, decides only on admission.
   std::atomic<uint32_t> open_{0};
   std::atomic<uint32_t> in_script_{0};  // relaxed, see in_script()
-  std::atomic<bool> draining_{false};   // set once at the end; relaxed, a request more or less does not matter
+  std::atomic<bool> draining_{false};  // set once at the end; relaxed, a request more or less does not matter
 };
 
 // Room to build or copy a message in, one for each thread.

@@ -31,7 +31,8 @@ class TransactionTable {
       for (uint32_t spins = 0;; ++spins) {
         uint32_t head = word.load(std::memory_order_relaxed);
         if ((head & kLocked) == 0 &&
-            word.compare_exchange_weak(head, head | kLocked, std::memory_order_acquire, std::memory_order_relaxed)) {
+            word.compare_exchange_weak(head, head | kLocked, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
           return head;
         }
         // The holder may have been taken off its core; then spinning only keeps it away.
@@ -55,7 +56,8 @@ class TransactionTable {
   // Holds the lock of the bucket that a key, or a slot, belongs to.
   class Lock {
    public:
-    Lock(TransactionTable& table, const Hash128& key) : table_(table), bucket_(table.buckets_[key.low & table.mask_]) {
+    Lock(TransactionTable& table, const Hash128& key)
+        : table_(table), bucket_(table.buckets_[key.low & table.mask_]) {
       head_ = bucket_.lock();
     }
     Lock(TransactionTable& table, uint32_t slot) : Lock(table, table.key_of(slot)) {}

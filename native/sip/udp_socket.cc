@@ -16,7 +16,8 @@ struct ReceiveBatch::Headers {
 };
 
 ReceiveBatch::ReceiveBatch() : headers_(std::make_unique<Headers>()) {
-  void* at = mmap(nullptr, kMessages * kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = mmap(nullptr, kMessages * kBytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) throw std::bad_alloc();
   buffers_ = static_cast<char*>(at);
   for (uint32_t i = 0; i < kMessages; ++i) {
@@ -28,10 +29,16 @@ ReceiveBatch::ReceiveBatch() : headers_(std::make_unique<Headers>()) {
   }
 }
 
-ReceiveBatch::~ReceiveBatch() { munmap(buffers_, kMessages * kBytes); }
+ReceiveBatch::~ReceiveBatch() {
+  munmap(buffers_, kMessages * kBytes);
+}
 
-size_t ReceiveBatch::size(uint32_t i) const { return headers_->messages[i].msg_len; }
-const sockaddr_storage& ReceiveBatch::from(uint32_t i) const { return headers_->from[i]; }
+size_t ReceiveBatch::size(uint32_t i) const {
+  return headers_->messages[i].msg_len;
+}
+const sockaddr_storage& ReceiveBatch::from(uint32_t i) const {
+  return headers_->from[i];
+}
 
 int UdpSocket::open(const Address& local, uint32_t receive_buffer_bytes, bool share) {
   const int fd = socket(local.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -41,7 +48,8 @@ int UdpSocket::open(const Address& local, uint32_t receive_buffer_bytes, bool sh
   if (share) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   // FORCE passes the system's limit and needs a privilege; the plain option is cut down to the limit in silence.
   const int bytes = static_cast<int>(receive_buffer_bytes);
-  for (const auto& [forced, plain] : {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
+  for (const auto& [forced, plain] :
+       {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
     if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof bytes) != 0) {
       setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof bytes);
     }
@@ -77,7 +85,8 @@ bool UdpSocket::send(const char* data, size_t size, const Address& to) const {
   sockaddr_storage name;
   const socklen_t length = to.to(name);
   for (;;) {
-    if (sendto(fd_, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&name), length) >= 0) return true;
+    if (sendto(fd_, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&name), length) >= 0)
+      return true;
     if (errno != EINTR) return false;
   }
 }

@@ -136,7 +136,8 @@ class Traffic {
     if (kind < 6) {
       mine.due_ns = now_ns() + random.below(random.one_in(50) ? 60'000'000 : 2'500'000);
       stow(slot, mine);
-      status = engine.suspend_until(task, mine.due_ns, 1, 1, kind < 3 ? Engine::kOwnThread : Bed::kGroup, thread);
+      status =
+          engine.suspend_until(task, mine.due_ns, 1, 1, kind < 3 ? Engine::kOwnThread : Bed::kGroup, thread);
     } else if (kind < 8) {
       mine.due_ns = 0;
       stow(slot, mine);

@@ -20,9 +20,11 @@ using namespace sip_async::test;
 constexpr uint64_t kHourMs = 3'600'000;
 
 TEST_CASE("threads are numbered: receivers, then the workers of one group after the other") {
-  Engine engine({.slots = 4, .payload_bytes = 4096, .receivers = 2, .groups = {{.name = "a", .workers = 3},
-                                                                              {.name = "b", .workers = 0},
-                                                                              {.name = "c", .workers = 2}}});
+  Engine engine(
+      {.slots = 4,
+       .payload_bytes = 4096,
+       .receivers = 2,
+       .groups = {{.name = "a", .workers = 3}, {.name = "b", .workers = 0}, {.name = "c", .workers = 2}}});
   CHECK(engine.thread_count() == 7);
   CHECK(engine.group_count() == 3);
   CHECK(engine.worker_thread(0, 0) == 2);
@@ -85,13 +87,14 @@ TEST_CASE("one call suspends again and again: timer, at once, own thread") {
       REQUIRE(bed.engine.suspend_now(task, now_ns(), route, Bed::kGroup) == Status::kOk);
     } else {
       ++timed;
-      REQUIRE(bed.engine.suspend_until(task, due_ns, 1, route, own ? Engine::kOwnThread : Bed::kGroup, bed.worker()) ==
-              Status::kOk);
+      REQUIRE(bed.engine.suspend_until(task, due_ns, 1, route, own ? Engine::kOwnThread : Bed::kGroup,
+                                       bed.worker()) == Status::kOk);
     }
     CHECK(bed.engine.counters.suspended.load() == 1);
     Task back{kNone, 0};
     REQUIRE(eventually([&] {
-      return (own ? bed.engine.take_inbox(bed.worker(), &back, 1) : bed.engine.group(Bed::kGroup).take(&back, 1)) == 1;
+      return (own ? bed.engine.take_inbox(bed.worker(), &back, 1)
+                  : bed.engine.group(Bed::kGroup).take(&back, 1)) == 1;
     }));
     if (route % 3 != 0) CHECK(now_ns() >= due_ns);
     CHECK(back.index == task.index);
@@ -113,7 +116,8 @@ TEST_CASE("a sleeper of a thread comes back to that thread's inbox, and the thre
   bed.engine.attach(bed.worker(), &worker);
   bed.start();
   const Task task = bed.running_call();
-  REQUIRE(bed.engine.suspend_until(task, now_ns() + 2'000'000, 1, 0, Engine::kOwnThread, bed.worker()) == Status::kOk);
+  REQUIRE(bed.engine.suspend_until(task, now_ns() + 2'000'000, 1, 0, Engine::kOwnThread, bed.worker()) ==
+          Status::kOk);
   CHECK(bed.engine.inbox_empty(bed.worker()));
   REQUIRE(eventually([&] { return !bed.engine.inbox_empty(bed.worker()); }));
   REQUIRE(eventually([&] { return worker.wakes() == 1; }));
@@ -145,7 +149,8 @@ TEST_CASE("a call that is concluded while it sleeps stays away, and its node is 
   Bed bed;
   bed.start();
   const Task task = bed.running_call();
-  REQUIRE(bed.engine.suspend_until(task, now_ns() + 3'000'000, 1, 0, Bed::kGroup, Bed::kReceiver) == Status::kOk);
+  REQUIRE(bed.engine.suspend_until(task, now_ns() + 3'000'000, 1, 0, Bed::kGroup, Bed::kReceiver) ==
+          Status::kOk);
   Run was = Run::kIdle;
   REQUIRE(bed.engine.conclude(task, Word::kCancelled, was) == Status::kOk);
   // The timer may have been faster on a busy machine; then there is a task, which begin_run must refuse.
@@ -183,7 +188,8 @@ TEST_CASE("a node of an earlier suspension of the same call does not end a later
   }
   REQUIRE(bed.engine.suspend_until(task, now_ns() + kHourMs * kNsPerMs, 1, 2, Bed::kGroup, Bed::kReceiver) ==
           Status::kOk);
-  REQUIRE(eventually([&] { return bed.engine.counters.stale_nodes.load() + bed.engine.counters.fired.load() == 1; }));
+  REQUIRE(eventually(
+      [&] { return bed.engine.counters.stale_nodes.load() + bed.engine.counters.fired.load() == 1; }));
   CHECK(bed.engine.slots().word(task.index).run() == Run::kSuspended);
   Run was = Run::kIdle;
   REQUIRE(bed.engine.conclude(task, 0, was) == Status::kOk);
@@ -326,7 +332,8 @@ TEST_CASE("a call that finds no room in the queue is offered again until there i
     bed.start();
     const Task nobody{0, 77};  // of a generation that never comes
     const auto push = [&] {
-      return own_thread ? bed.engine.post(bed.worker(), nobody) : bed.engine.group(Bed::kGroup).push_due(nobody);
+      return own_thread ? bed.engine.post(bed.worker(), nobody)
+                        : bed.engine.group(Bed::kGroup).push_due(nobody);
     };
     const auto take = [&](Task* tasks, uint32_t most) {
       return own_thread ? bed.engine.take_inbox(bed.worker(), tasks, most)

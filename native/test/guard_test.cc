@@ -252,3 +252,77 @@ TEST_CASE("sizes that the parser pays for with a square") {
   request.more += "Proxy-Authorization: Bearer " + std::string(100, 'a') + "\r\n";
   CHECK(guarded(request.text(), wide) == kHostile);
 }
+
+TEST_CASE("hostile messages of full size come to an end, refused") {
+  const std::string start = "OPTIONS sip:b@h SIP/2.0\r\n";
+  const std::string good = "Via: SIP/2.0/UDP h\r\nFrom: <sip:a@h>;tag=1\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n";
+  auto filled = [](std::string text, const std::string& unit, const std::string& tail = "") {
+    while (text.size() + unit.size() + tail.size() <= kMaxMessageBytes) text += unit;
+    return text + tail;
+  };
+  const std::vector<std::string> units = {" ",
+                                          "\t",
+                                          "\r",
+                                          "\n",
+                                          "\r\n",
+                                          "\r\n ",
+                                          "\n ",
+                                          "\"",
+                                          "\\",
+                                          "\"\\",
+                                          "<",
+                                          ">",
+                                          "<>",
+                                          ",",
+                                          ";",
+                                          ";;",
+                                          ":",
+                                          "=",
+                                          ";a=",
+                                          ";a=\"",
+                                          "@",
+                                          "[",
+                                          "%0d%0a",
+                                          "a:\r\n",
+                                          "a\r\n",
+                                          "x",
+                                          ", ",
+                                          "\"<",
+                                          std::string(1, '\0'),
+                                          "\x7f",
+                                          "\xa0",
+                                          "Via: ,\r\n",
+                                          "f:\r\n",
+                                          "SIP/2.0/UDP h,",
+                                          "SIP/",
+                                          ";tag",
+                                          "sip:",
+                                          "\"a\" <sip:a@h>,"};
+  const std::vector<std::string> heads = {"",
+                                          start,
+                                          start + good + "To: ",
+                                          start + good + "To: <",
+                                          start + good + "To: \"",
+                                          start + good + "To: <sip:b@h>;x=\"",
+                                          start + "Via: SIP/2.0/UDP h;x=",
+                                          start + "Via: ",
+                                          start + good + "To: <sip:b@h>\r\nX:",
+                                          "OPTIONS sip:",
+                                          "SIP/2.0 200 "};
+  IndexLimits wide;
+  wide.max_headers = 65535;
+  wide.max_line_bytes = 65535;
+  for (const std::string& head : heads) {
+    for (const std::string& unit : units) {
+      for (const std::string& tail : {std::string(), std::string("\r\n\r\n")}) {
+        std::string text = filled(head, unit, tail);
+        MessageIndex index;
+        index_message(text.data(), text.size(), wide, index);
+        // An extension header may hold nearly anything, and "sip:sip:sip:" is a URI.
+        bool may_pass = head.ends_with("\r\nX:") || unit == "sip:";
+        if (!may_pass && index.status == IndexStatus::kOk) FAIL("accepted: " << head << " + " << unit);
+        guard_message(text.data(), text.size(), index);
+      }
+    }
+  }
+}

@@ -1,4 +1,4 @@
-// The header index against a naive model, over random valid messages, mutated ones and hostile ones. A run
+// The header index against a naive model, over random valid messages and mutated ones. A run
 // prints its seed; SIP_ASYNC_TEST_SEED repeats it.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
@@ -447,81 +447,6 @@ TEST_CASE("every prefix of a message is read inside its bytes") {
       index_message(block.data(), size, {}, index);
       if (!is_inside(block.data(), size, index))
         FAIL("a slice lies outside of the first " << size << " bytes of:\n" << text);
-    }
-  }
-}
-
-TEST_CASE("hostile messages of full size come to an end, refused") {
-  const std::string start = "OPTIONS sip:b@h SIP/2.0\r\n";
-  const std::string good = "Via: SIP/2.0/UDP h\r\nFrom: <sip:a@h>;tag=1\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n";
-  auto filled = [](std::string text, const std::string& unit, const std::string& tail = "") {
-    while (text.size() + unit.size() + tail.size() <= kMaxMessageBytes) text += unit;
-    return text + tail;
-  };
-  const Strings units = {" ",
-                         "\t",
-                         "\r",
-                         "\n",
-                         "\r\n",
-                         "\r\n ",
-                         "\n ",
-                         "\"",
-                         "\\",
-                         "\"\\",
-                         "<",
-                         ">",
-                         "<>",
-                         ",",
-                         ";",
-                         ";;",
-                         ":",
-                         "=",
-                         ";a=",
-                         ";a=\"",
-                         "@",
-                         "[",
-                         "%0d%0a",
-                         "a:\r\n",
-                         "a\r\n",
-                         "x",
-                         ", ",
-                         "\"<",
-                         std::string(1, '\0'),
-                         "\x7f",
-                         "\xa0",
-                         "Via: ,\r\n",
-                         "f:\r\n",
-                         "SIP/2.0/UDP h,",
-                         "SIP/",
-                         ";tag",
-                         "sip:",
-                         "\"a\" <sip:a@h>,"};
-  const Strings heads = {"",
-                         start,
-                         start + good + "To: ",
-                         start + good + "To: <",
-                         start + good + "To: \"",
-                         start + good + "To: <sip:b@h>;x=\"",
-                         start + "Via: SIP/2.0/UDP h;x=",
-                         start + "Via: ",
-                         start + good + "To: <sip:b@h>\r\nX:",
-                         "OPTIONS sip:",
-                         "SIP/2.0 200 "};
-  IndexLimits wide;
-  wide.max_headers = 65535;
-  wide.max_line_bytes = 65535;
-  for (const std::string& head : heads) {
-    for (const std::string& unit : units) {
-      for (const std::string& tail : {std::string(), std::string("\r\n\r\n")}) {
-        std::string text = filled(head, unit, tail);
-        MessageIndex index;
-        index_message(text.data(), text.size(), wide, index);
-        // An extension header may hold nearly anything, and "sip:sip:sip:" is a URI.
-        bool may_pass = head.ends_with("\r\nX:") || unit == "sip:";
-        if (!may_pass && index.status == IndexStatus::kOk) FAIL("accepted: " << head << " + " << unit);
-        if (!is_inside(text.data(), text.size(), index)) FAIL("outside: " << head << " + " << unit);
-        guard_message(text.data(), text.size(), index);
-      }
     }
   }
 }

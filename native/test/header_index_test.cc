@@ -426,36 +426,6 @@ TEST_CASE("the first fault counts, and the pass goes on") {
   CHECK_FALSE(is_answerable(ack.index));
 }
 
-TEST_CASE("methods") {
-  const std::pair<const char*, Method> methods[] = {
-      {"INVITE", Method::kInvite},   {"ACK", Method::kAck},         {"BYE", Method::kBye},
-      {"CANCEL", Method::kCancel},   {"OPTIONS", Method::kOptions}, {"REGISTER", Method::kRegister},
-      {"PRACK", Method::kPrack},     {"NOTIFY", Method::kNotify},   {"SUBSCRIBE", Method::kSubscribe},
-      {"PUBLISH", Method::kPublish}, {"INFO", Method::kInfo},       {"REFER", Method::kRefer},
-      {"MESSAGE", Method::kMessage}, {"UPDATE", Method::kUpdate},   {"invite", Method::kOther},
-      {"NEWMETH", Method::kOther},   {"X", Method::kOther}};
-  for (const auto& [name, method] : methods) {
-    std::string word = name;
-    Indexed m(word + " sip:h SIP/2.0\r\n" + kVia + kFrom + kTo + kCallId + "CSeq: 1 " + word + "\r\n\r\n");
-    CAPTURE(word);
-    CHECK(m.status == kOk);
-    CHECK(m.index.method == method);
-    CHECK(m(m.index.method_name) == word);
-  }
-}
-
-TEST_CASE("every status has a name of its own") {
-  for (int i = 0; i < static_cast<int>(kCount); ++i) {
-    std::string name = index_status_name(static_cast<IndexStatus>(i));
-    CHECK(name.size() >= 2);
-    for (int j = 0; j < i; ++j) CHECK(name != index_status_name(static_cast<IndexStatus>(j)));
-  }
-  CHECK(std::string(index_status_name(kNoHeaderEnd)) == "noHeaderEnd");
-  CHECK(std::string(index_status_name(kBadUri)) == "badUri");
-  CHECK(std::string(index_status_name(kHostile)) == "hostile");
-}
-
-// Oddities of the kinds RFC 4475 section 3.1.1 describes, in messages of our own.
 TEST_CASE("torture: white space, folds, compact forms and unknown headers everywhere") {
   Indexed m(
       "INVITE sip:carol@chair.example.org;unknownparam SIP/2.0\r\n"

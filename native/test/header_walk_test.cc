@@ -1,4 +1,5 @@
-// What callers of the index use behind it: names of headers, walks over lines and lists, and URIs.
+// What callers use beside the index: names of methods, headers and statuses, walks over lines and lists, and
+// URIs.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -138,3 +139,38 @@ TEST_CASE("URIs") {
   CHECK(read_port("05060", port));
   CHECK(port == 5060);
 }
+
+TEST_CASE("methods") {
+  const std::pair<const char*, Method> methods[] = {
+      {"INVITE", Method::kInvite},   {"ACK", Method::kAck},         {"BYE", Method::kBye},
+      {"CANCEL", Method::kCancel},   {"OPTIONS", Method::kOptions}, {"REGISTER", Method::kRegister},
+      {"PRACK", Method::kPrack},     {"NOTIFY", Method::kNotify},   {"SUBSCRIBE", Method::kSubscribe},
+      {"PUBLISH", Method::kPublish}, {"INFO", Method::kInfo},       {"REFER", Method::kRefer},
+      {"MESSAGE", Method::kMessage}, {"UPDATE", Method::kUpdate},   {"invite", Method::kOther},
+      {"NEWMETH", Method::kOther},   {"X", Method::kOther}};
+  for (const auto& [name, method] : methods) {
+    std::string word = name;
+    std::string text = word +
+                       " sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a@h>\r\nTo: <sip:b@h>\r\n"
+                       "Call-ID: 1\r\nCSeq: 1 " +
+                       word + "\r\n\r\n";
+    CAPTURE(word);
+    MessageIndex index;
+    CHECK(index_message(text.data(), text.size(), {}, index) == IndexStatus::kOk);
+    CHECK(index.method == method);
+    CHECK(index.method_name.of(text.data()) == word);
+  }
+}
+
+TEST_CASE("every status has a name of its own") {
+  for (int i = 0; i < static_cast<int>(IndexStatus::kCount); ++i) {
+    std::string name = index_status_name(static_cast<IndexStatus>(i));
+    CHECK(name.size() >= 2);
+    for (int j = 0; j < i; ++j) CHECK(name != index_status_name(static_cast<IndexStatus>(j)));
+  }
+  CHECK(std::string(index_status_name(IndexStatus::kNoHeaderEnd)) == "noHeaderEnd");
+  CHECK(std::string(index_status_name(IndexStatus::kBadUri)) == "badUri");
+  CHECK(std::string(index_status_name(IndexStatus::kHostile)) == "hostile");
+}
+
+// Oddities of the kinds RFC 4475 section 3.1.1 describes, in messages of our own.

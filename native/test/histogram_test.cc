@@ -111,7 +111,8 @@ TEST_CASE("no value of several threads is lost") {
       histogram.record_us(us);
       if (i % 10'000 == 0) {
         const Histogram::Snapshot snapshot = histogram.snapshot();
-        if (snapshot.count < i || snapshot.p50_ms > snapshot.p99_ms || snapshot.p99_ms > snapshot.max_ms) bad = true;
+        if (snapshot.count < i || snapshot.p50_ms > snapshot.p99_ms || snapshot.p99_ms > snapshot.max_ms)
+          bad = true;
       }
     }
     uint64_t seen = max.load();

@@ -22,7 +22,8 @@ using sip_async::test::rounds;
 using sip_async::test::run_together;
 
 struct Bed {
-  explicit Bed(size_t arena_bytes) : region(PayloadPool::region_bytes(arena_bytes)), pool(region, arena_bytes) {}
+  explicit Bed(size_t arena_bytes)
+      : region(PayloadPool::region_bytes(arena_bytes)), pool(region, arena_bytes) {}
   Region region;
   PayloadPool pool;
 };
@@ -34,7 +35,8 @@ void fill(PayloadPool& pool, PayloadRef ref, unsigned char byte) {
 
 bool filled(const PayloadPool& pool, PayloadRef ref, unsigned char byte) {
   const char* at = pool.data(ref);
-  return std::all_of(at, at + pool.capacity(ref), [&](char c) { return static_cast<unsigned char>(c) == byte; });
+  return std::all_of(at, at + pool.capacity(ref),
+                     [&](char c) { return static_cast<unsigned char>(c) == byte; });
 }
 
 TEST_CASE("the classes are a ladder of whole units up to 80 KiB") {
@@ -65,7 +67,8 @@ TEST_CASE("a block has the room of the class of its size, for every size") {
   for (size_t bytes = 0; bytes <= PayloadPool::largest_payload(); ++bytes) {
     const PayloadRef ref = bed.pool.try_allocate(bytes);
     REQUIRE(ref != kNoPayload);
-    const size_t block_bytes = PayloadPool::class_bytes(PayloadPool::class_for(bytes + PayloadPool::kHeaderBytes));
+    const size_t block_bytes =
+        PayloadPool::class_bytes(PayloadPool::class_for(bytes + PayloadPool::kHeaderBytes));
     REQUIRE(bed.pool.capacity(ref) == block_bytes - PayloadPool::kHeaderBytes);
     REQUIRE(bed.pool.capacity(ref) >= bytes);
     bed.pool.free(ref);
@@ -158,7 +161,8 @@ TEST_CASE("random allocations against a map of what is held") {
     uint64_t refused = 0;
     for (uint64_t step = 0; step < rounds(30'000); ++step) {
       if (random.below(100) < 55) {
-        const size_t bytes = random.one_in(8) ? random.below(PayloadPool::largest_payload()) : random.below(2000);
+        const size_t bytes =
+            random.one_in(8) ? random.below(PayloadPool::largest_payload()) : random.below(2000);
         const PayloadRef ref = bed.pool.try_allocate(bytes);
         if (ref == kNoPayload) {
           ++refused;

@@ -61,7 +61,8 @@ Task lead_to(SlotTable& table, State state) {
     default:
       break;
   }
-  if (state == State::kIdle || state == State::kIdleAnswered || state == State::kIdleSilent) step(Step::kEndRun);
+  if (state == State::kIdle || state == State::kIdleAnswered || state == State::kIdleSilent)
+    step(Step::kEndRun);
   return {index, generation};
 }
 
@@ -100,7 +101,7 @@ TEST_CASE("a handle that does not fit is stale for every step, and changes nothi
       const auto what = static_cast<Step>(t);
       CHECK(take_step(bed.table, {task.index, task.generation + 1}, what) == Status::kStaleHandle);
       CHECK(take_step(bed.table, {task.index, task.generation - 1}, what) == Status::kStaleHandle);
-      CHECK(take_step(bed.table, {1, 0}, what) == Status::kStaleHandle);           // never handed out
+      CHECK(take_step(bed.table, {1, 0}, what) == Status::kStaleHandle);                // never handed out
       CHECK(take_step(bed.table, {2, task.generation}, what) == Status::kStaleHandle);  // beyond the table
       CHECK(take_step(bed.table, {kNone, task.generation}, what) == Status::kStaleHandle);
     }
@@ -114,7 +115,8 @@ TEST_CASE("a handle that does not fit is stale for every step, and changes nothi
     CHECK_FALSE(bed.table.is_current(task.index, task.generation + 1));
     for (uint32_t t = 0; t < kSteps; ++t) {
       CHECK(take_step(bed.table, task, static_cast<Step>(t)) == Status::kStaleHandle);
-      CHECK(take_step(bed.table, {task.index, task.generation + 1}, static_cast<Step>(t)) == Status::kStaleHandle);
+      CHECK(take_step(bed.table, {task.index, task.generation + 1}, static_cast<Step>(t)) ==
+            Status::kStaleHandle);
     }
     CHECK(bed.table.live() == 0);
     CHECK(bed.table.check_invariants());
@@ -214,7 +216,8 @@ TEST_CASE("random steps of many slots against a model") {
       const uint32_t index = random.below32(kSlots + 1);
       const auto what = static_cast<Step>(random.below(kSteps));
       const bool fits = index < kSlots && !random.one_in(10);
-      const uint32_t generation = (index < kSlots ? model[index].generation : 0) + (fits ? 0 : 1 - random.below32(3));
+      const uint32_t generation =
+          (index < kSlots ? model[index].generation : 0) + (fits ? 0 : 1 - random.below32(3));
       const bool current = index < kSlots && model[index].live && generation == model[index].generation;
       const Outcome expected =
           current ? outcome(model[index].state, what) : Outcome{Status::kStaleHandle, State::kReceived};
@@ -314,7 +317,8 @@ TEST_CASE("threads: a suspension becomes due once, and a conclusion knows whethe
             {make_due, make_due,
              [&](uint32_t i, Task task) {
                Run was = Run::kIdle;
-               if (bed.table.conclude(task.index, task.generation, Word::kCancelled, was) != Status::kOk) return;
+               if (bed.table.conclude(task.index, task.generation, Word::kCancelled, was) != Status::kOk)
+                 return;
                concluded[i].fetch_add(1);
                if (was == Run::kDue) found_due[i].fetch_add(1);
              }},

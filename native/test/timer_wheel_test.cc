@@ -54,7 +54,8 @@ TEST_CASE("an empty wheel has nothing to do, whatever the time") {
 TEST_CASE("a node comes out at its tick, not one before, at every distance") {
   for (uint32_t bit = 0; bit < 40; ++bit) {
     for (const int64_t around : {-1, 0, 1}) {
-      for (const uint64_t from : {uint64_t{0}, uint64_t{1}, uint64_t{255}, uint64_t{65'535}, (uint64_t{1} << 24) - 1}) {
+      for (const uint64_t from :
+           {uint64_t{0}, uint64_t{1}, uint64_t{255}, uint64_t{65'535}, (uint64_t{1} << 24) - 1}) {
         const uint64_t due = from + (uint64_t{1} << bit) + static_cast<uint64_t>(around);
         if (due <= from || due > kMaxTicks) continue;
         CAPTURE(from);
@@ -158,7 +159,7 @@ TEST_CASE("what the callback inserts comes out of a later advance only") {
 TEST_CASE("an inserter is told to wake a ticker that would sleep too long, and only then") {
   Bed bed(10);
   TimerWheel& wheel = bed.wheel;
-  CHECK_FALSE(wheel.insert(0, 1));        // it is awake
+  CHECK_FALSE(wheel.insert(0, 1));         // it is awake
   CHECK_FALSE(wheel.sleep_until(kNever));  // and does not fall asleep over what it has not looked at
   CHECK_FALSE(wheel.insert(1, 1));
   CHECK(bed.advance(1).size() == 2);
@@ -178,7 +179,8 @@ TEST_CASE("an inserter is told to wake a ticker that would sleep too long, and o
 }
 
 TEST_CASE("a ticker that sleeps for ever is woken by any node, even one beyond the last tick") {
-  for (const uint64_t due : {uint64_t{0}, uint64_t{1000}, kMaxTicks, kMaxTicks + 1, UINT64_MAX - 1, UINT64_MAX}) {
+  for (const uint64_t due :
+       {uint64_t{0}, uint64_t{1000}, kMaxTicks, kMaxTicks + 1, UINT64_MAX - 1, UINT64_MAX}) {
     CAPTURE(due);
     Bed bed(1);
     REQUIRE(bed.wheel.sleep_until(kNever));
@@ -401,7 +403,8 @@ TEST_CASE("threads: every node comes out once and never early while time moves")
   bodies.push_back([&] {
     ticker.run([&](uint32_t node, uint64_t now) {
       if (bed.wheel.node(node).due_tick > now) early.fetch_add(1, std::memory_order_relaxed);
-      if (inside[node].exchange(0, std::memory_order_acq_rel) != 1) doubled.fetch_add(1, std::memory_order_relaxed);
+      if (inside[node].exchange(0, std::memory_order_acq_rel) != 1)
+        doubled.fetch_add(1, std::memory_order_relaxed);
       out.fetch_add(1, std::memory_order_relaxed);
     });
   });
@@ -410,7 +413,8 @@ TEST_CASE("threads: every node comes out once and never early while time moves")
     Random random(40);
     const uint64_t end_ns = now_ns() + kGuardNs;
     while (inserters_left.load() > 0 && now_ns() < end_ns) {
-      ticker.move_clock(ticker.clock.load() + (random.one_in(100) ? random.below(70'000) : random.below(300)));
+      ticker.move_clock(ticker.clock.load() +
+                        (random.one_in(100) ? random.below(70'000) : random.below(300)));
       if (random.one_in(4)) std::this_thread::yield();
     }
     ticker.move_clock(ticker.clock.load() + 1'000'000);

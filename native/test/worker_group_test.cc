@@ -26,10 +26,13 @@ struct Bed {
   WorkerGroup group;
 };
 
-GroupConfig with_workers(uint32_t workers) { return {.name = "test", .workers = workers}; }
+GroupConfig with_workers(uint32_t workers) {
+  return {.name = "test", .workers = workers};
+}
 
 TEST_CASE("a task is an index and a generation, both whole") {
-  for (const Task task : {Task{0, 0}, Task{0xffff'ffff, 0}, Task{0, 0xffff'ffff}, Task{0x1234'5678, 0x9abc'def0}}) {
+  for (const Task task :
+       {Task{0, 0}, Task{0xffff'ffff, 0}, Task{0, 0xffff'ffff}, Task{0x1234'5678, 0x9abc'def0}}) {
     CHECK(Task::of(task.bits()).index == task.index);
     CHECK(Task::of(task.bits()).generation == task.generation);
   }

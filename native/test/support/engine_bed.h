@@ -88,7 +88,8 @@ struct Bed {
   void check_all_zero() {
     engine.stop();
     CHECK(engine.counters.suspended.load() == 0);
-    CHECK(engine.counters.scheduled.load() == engine.counters.fired.load() + engine.counters.withdrawn.load());
+    CHECK(engine.counters.scheduled.load() ==
+          engine.counters.fired.load() + engine.counters.withdrawn.load());
     CHECK(engine.slots().live() == 0);
     CHECK(engine.payloads().blocks_in_use() == 0);
     CHECK(engine.check_invariants());

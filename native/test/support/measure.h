@@ -26,7 +26,8 @@ inline void report(const std::string& name, double value, const char* unit) {
 template <class Round>
 void measure(const std::string& name, uint64_t operations, Round round, uint32_t times = 5) {
   std::vector<double> each;
-  for (uint32_t i = 0; i < times; ++i) each.push_back(static_cast<double>(round()) / static_cast<double>(operations));
+  for (uint32_t i = 0; i < times; ++i)
+    each.push_back(static_cast<double>(round()) / static_cast<double>(operations));
   std::nth_element(each.begin(), each.begin() + each.size() / 2, each.end());
   report(name, each[each.size() / 2], "ns/op");
 }

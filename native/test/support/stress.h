@@ -25,7 +25,9 @@ inline constexpr bool kSanitized = false;
 #endif
 
 // How often a loop runs: a tenth under a sanitizer, which is about that much slower.
-constexpr uint64_t rounds(uint64_t plain) { return kSanitized ? plain / 10 : plain; }
+constexpr uint64_t rounds(uint64_t plain) {
+  return kSanitized ? plain / 10 : plain;
+}
 
 // Runs every body in a thread of its own and waits for all of them.
 inline void run_together(const std::vector<std::function<void()>>& bodies) {
@@ -51,7 +53,9 @@ void run_together(uint32_t count, Body body) {
 // Ends a test that would hang. Generous, because it says nothing about speed.
 inline constexpr uint64_t kGuardNs = 20'000'000'000u;
 
-inline void sleep_us(uint64_t us) { std::this_thread::sleep_for(std::chrono::microseconds(us)); }
+inline void sleep_us(uint64_t us) {
+  std::this_thread::sleep_for(std::chrono::microseconds(us));
+}
 
 // Waits until condition() holds; false when the guard ended it.
 template <class Condition>

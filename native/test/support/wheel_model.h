@@ -37,9 +37,7 @@ class WheelModel {
   }
 
   uint64_t waiting() const { return waiting_.size(); }
-  uint64_t next_due() const {
-    return waiting_.empty() ? core::TimerWheel::kNever : waiting_.begin()->first;
-  }
+  uint64_t next_due() const { return waiting_.empty() ? core::TimerWheel::kNever : waiting_.begin()->first; }
 
  private:
   std::vector<std::pair<uint64_t, uint32_t>> intake_;
