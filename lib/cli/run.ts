@@ -6,6 +6,7 @@ type RunArgs = Extract<CliArgs, { command: 'run' }>;
 
 /** What is logged when neither the module nor the command line says: a proxy that fails should say so. */
 const DEFAULT_LOG = 'warn';
+const GRACE_MS = 1000;
 
 function hint(proxy: Proxy): string {
   const address = proxy.addresses[0];
@@ -20,19 +21,20 @@ export async function run(args: RunArgs): Promise<number> {
   if (args.hint) process.stdout.write(hint(proxy));
 
   await new Promise<void>((stopped) => {
-    let asked = false;
+    let closing: Promise<void> | undefined;
     const onSignal = () => {
-      const options = asked ? { timeoutMs: 0 } : args.timeoutMs === null ? {} : { timeoutMs: args.timeoutMs };
-      asked = true;
-      void proxy.close(options).then((report) => {
-        if (report.answered > 0) process.stderr.write(`sip-async: ${report.answered} open calls were answered 503\n`);
-        process.off('SIGTERM', onSignal);
-        process.off('SIGINT', onSignal);
+      // A signal after the first takes all patience away.
+      const timeoutMs = closing === undefined ? args.timeoutMs : 0;
+      const closed = proxy.close(timeoutMs === null ? {} : { timeoutMs });
+      closing ??= closed.then(({ answered }) => {
+        if (answered > 0) process.stderr.write(`sip-async: open calls answered 503: ${answered}\n`);
         stopped();
       });
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
+  // What the module still keeps alive in this thread (a timer, a connection) has had its chance, as in the workers.
+  setTimeout(() => process.exit(0), GRACE_MS).unref();
   return 0;
 }

@@ -31,7 +31,9 @@ export class WorkerPool {
   /** Tells the receivers to read their sockets; one that is replaced later is told at once. */
   listen(): void {
     this.#listening = true;
-    for (const worker of this.#workers.values()) this.#tell(worker, { type: 'listen' });
+    for (const [thread, worker] of this.#workers) {
+      if (thread < this.#input.config.children) this.#tell(worker, { type: 'listen' });
+    }
   }
 
   /** Ends all threads; those that do not end by themselves are ended. */

@@ -19,10 +19,21 @@ sip::SipEngine* engine_of(const std::shared_ptr<EngineEntry>& entry) {
   return entry == nullptr ? nullptr : entry->engine.get();
 }
 
-// The environment that made an engine ends without having stopped it: its threads must not outlive it.
-void on_environment_end(void* number) {
-  const auto entry = entry_of(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(number)));
+// Ends an engine for good. Channels and engine hold each other; whoever calls this has seen to it that the channels are
+// closed (workers ended, their clean-up hooks run), so nobody calls through them any more.
+void take_down(uint32_t number) {
+  const auto entry = entry_of(number);
+  if (entry == nullptr) return;
   if (sip::SipEngine* engine = engine_of(entry)) engine->stop();
+  Hub::instance().remove(number);
+  std::lock_guard lock(entry->mutex);
+  entry->channels.clear();
+}
+
+// The environment that made an engine ends without having stopped it. Its workers have ended before it, and its own
+// channel's hook, which is younger, has run.
+void on_environment_end(void* number) {
+  take_down(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(number)));
 }
 
 void* hook_argument(uint32_t number) {
@@ -124,14 +135,9 @@ napi_value thread_gone(napi_env env, napi_callback_info info) {
 napi_value stop(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
   const uint32_t number = args.u32(0);
-  const auto entry = entry_of(number);
-  if (entry == nullptr) return nullptr;
+  if (entry_of(number) == nullptr) return nullptr;
   napi_remove_env_cleanup_hook(env, on_environment_end, hook_argument(number));
-  if (sip::SipEngine* engine = engine_of(entry)) engine->stop();
-  Hub::instance().remove(number);
-  // Channels and engine hold each other; the caller has closed the channels, so nobody calls through them any more.
-  std::lock_guard lock(entry->mutex);
-  entry->channels.clear();
+  take_down(number);
   return nullptr;
 }
 

@@ -69,6 +69,7 @@ void Channel::wake() {
 }
 
 void Channel::listen() {
+  if (place_.group >= 0 || !watches_.empty()) return;  // only receivers have sockets, and read each once
   sip::SipEngine& engine = *entry_->engine;
   for (uint32_t socket = place_.thread; socket < engine.transport().size(); socket += engine.receivers()) {
     auto watch = std::make_unique<Watch>(Watch{this, socket, nullptr});

@@ -49,7 +49,8 @@ TEST_CASE("the classes are a ladder of whole units up to 80 KiB") {
     if (size_class == 0) continue;
     const size_t below = PayloadPool::class_bytes(size_class - 1);
     CHECK(bytes > below);
-    // At most a fifth is left over: the smallest request of this class is one byte more than the class below holds.
+    // At most a fifth is left over: the smallest request of this class is one byte more than the class below
+    // holds.
     if (bytes > 256) CHECK((bytes - below - 1) * 5 < bytes);
   }
 }
@@ -72,7 +73,7 @@ TEST_CASE("a block has the room of the class of its size, for every size") {
     REQUIRE(bed.pool.capacity(ref) == block_bytes - PayloadPool::kHeaderBytes);
     REQUIRE(bed.pool.capacity(ref) >= bytes);
     bed.pool.free(ref);
-    // A free block of a larger class is no reason to cut less: give every size its own class as long as there is room.
+    // Every size is cut for itself as long as there is room; behind that a larger block may serve.
     if (bed.pool.high_water_bytes() > (1 << 20) - (160 << 10)) break;
   }
   CHECK(bed.pool.check_invariants());
@@ -114,14 +115,17 @@ TEST_CASE("when the arena is used up a larger free block serves, then nothing") 
   Bed bed(4096);
   const PayloadRef large = bed.pool.try_allocate(1000);
   const PayloadRef medium = bed.pool.try_allocate(500);
+  const PayloadRef next = bed.pool.try_allocate(150);
   std::vector<PayloadRef> small;
   for (PayloadRef ref; (ref = bed.pool.try_allocate(100)) != kNoPayload;) small.push_back(ref);
   CHECK(small.size() > 10);
   bed.pool.free(large);
   bed.pool.free(medium);
+  bed.pool.free(next);
   const size_t medium_room = bed.pool.capacity(medium);
   const size_t large_room = bed.pool.capacity(large);
   // The next larger one first.
+  CHECK(bed.pool.try_allocate(100) == next);
   CHECK(bed.pool.try_allocate(100) == medium);
   CHECK(bed.pool.try_allocate(100) == large);
   CHECK(bed.pool.try_allocate(100) == kNoPayload);

@@ -236,8 +236,8 @@ TEST_CASE("random steps of many slots against a model") {
   }
 }
 
-// Lets threads race over many slots at once: each body is called with every slot, a barrier stands before and after,
-// and between two laps `check` looks at what came of it.
+// Lets threads race over many slots at once: each body is called with every slot, a barrier stands before and
+// after, and between two laps `check` looks at what came of it.
 void race_over(SlotTable& table, uint32_t laps, uint32_t slots, State from,
                const std::vector<std::function<void(uint32_t, Task)>>& bodies,
                const std::function<void(uint32_t, Task)>& check) {
@@ -354,6 +354,35 @@ TEST_CASE("threads: a due call is run by one, unless it is concluded first") {
               wrong += state_of(bed.table.word(task.index)) != expected;
             });
   CHECK(wrong == 0);
+}
+
+TEST_CASE("a head that was taken and put back while a pop looked at it is told apart") {
+  IndexStack stack;
+  std::atomic<uint32_t> links[3] = {};
+  const auto link = [&](uint32_t index) -> std::atomic<uint32_t>& { return links[index]; };
+  for (const uint32_t index : {2u, 1u, 0u}) stack.push(index, link);
+  // Stands in for a thread that is stopped right after it has read what lies below the head.
+  struct Interrupted {
+    uint32_t load(std::memory_order order) const {
+      const uint32_t below = link->load(order);
+      (*meanwhile)();
+      return below;
+    }
+    std::atomic<uint32_t>* link;
+    const std::function<void()>* meanwhile;
+  };
+  bool happened = false;
+  const std::function<void()> meanwhile = [&] {
+    if (happened) return;
+    happened = true;
+    CHECK(stack.pop(link) == 0);
+    CHECK(stack.pop(link) == 1);
+    stack.push(0, link);
+  };
+  CHECK(stack.pop([&](uint32_t index) { return Interrupted{&links[index], &meanwhile}; }) == 0);
+  CHECK(happened);
+  CHECK(stack.pop(link) == 2);  // 1 is somebody's
+  CHECK(stack.pop(link) == kNone);
 }
 
 TEST_CASE("threads: the free list never hands out a slot twice") {

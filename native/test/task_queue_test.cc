@@ -123,8 +123,8 @@ TEST_CASE("random pushes and pops against a deque") {
   }
 }
 
-// Every producer sends its own number and 0, 1, 2, ...; each consumer must see each producer's numbers grow, and all
-// consumers together every number once.
+// Every producer sends its own number and 0, 1, 2, ...; each consumer must see each producer's numbers grow,
+// and all consumers together every number once.
 void race(uint32_t producers, uint32_t consumers, uint32_t capacity, uint64_t each) {
   CAPTURE(producers);
   CAPTURE(consumers);

@@ -339,7 +339,8 @@ struct Ticker {
       wheel.advance(now, [&](uint32_t node) { expire(node, now); });
       const uint64_t next = wheel.next_event();
       if (!wheel.sleep_until(next)) continue;
-      // The clock of the test rings only for those who have said when; the second look is for what it did meanwhile.
+      // The clock of the test rings only for those who have said when; the second look is for what it did
+      // meanwhile.
       rings_at.store(next);
       if (clock.load() < next && !stopping.load()) {
         const uint64_t end_ns = now_ns() + kGuardNs;

@@ -230,7 +230,8 @@ bool work(WorkerGroup& group, uint32_t worker, ParkedThread& self, const std::at
   return true;
 }
 
-// Pushers send bursts and wait in between until all of a burst is done, so that the workers fall asleep again and again.
+// Pushers send bursts and wait in between until all of a burst is done, so that the workers fall asleep again
+// and again.
 void stress(uint32_t pushers, uint32_t workers, uint32_t burst, uint64_t bursts) {
   CAPTURE(pushers);
   CAPTURE(workers);
@@ -300,8 +301,8 @@ TEST_CASE("threads: a worker that dies and is replaced loses nothing") {
   std::atomic<bool> end{false}, lost{false};
   run_together({[&] {
                   Random random(20);
-                  // Each life takes a few batches, and each begins with a look at what its predecessor left behind. The
-                  // wakeables outlive the group, as the engine asks for.
+                  // Each life takes a few batches, and each begins with a look at what its predecessor
+                  // left behind. The wakeables outlive the group, as the engine asks for.
                   std::vector<std::unique_ptr<ParkedThread>> lives;
                   while (!end.load()) {
                     lives.push_back(std::make_unique<ParkedThread>());

@@ -25,8 +25,8 @@ inline uint64_t seed() {
   return value;
 }
 
-// Random numbers that depend on nothing but the seed and the stream, so that each thread and each test case draws the
-// same ones again whatever else runs.
+// Random numbers that depend on nothing but the seed and the stream, so that each thread and each test case
+// draws the same ones again whatever else runs.
 class Random {
  public:
   explicit Random(uint64_t stream) : engine_(seed() + stream * 0x9e37'79b9'7f4a'7c15u) {}

@@ -1,5 +1,5 @@
-// What the slot table shall answer, written down as a table: every state that a live slot can be in, every step, and
-// what comes of it.
+// What the slot table shall answer, written down as a table: every state that a live slot can be in, every
+// step, and what comes of it.
 #pragma once
 
 #include <cstdint>
@@ -77,7 +77,7 @@ struct Outcome {
 };
 
 inline Outcome outcome(State from, Step step) {
-  // One letter for a refusal, or the state that the step leads to.
+  // A refusal (one letter), or the state that the step leads to.
   struct Cell {
     constexpr Cell(State state) : status(Status::kOk), next(state) {}
     constexpr Cell(Status refusal) : status(refusal), next(State::kImpossible) {}
@@ -92,7 +92,7 @@ inline Outcome outcome(State from, Step step) {
   constexpr State kIC = State::kIdleCancelled;
   // clang-format off
   static constexpr Cell kTable[kSteps][kStates] = {
-      // received | running: open, answered, silent, cancelled | suspended | due | idle: open, answered, silent, cancelled
+      // received | running: open, answered, silent, cancelled | suspended | due | idle: as running
       {kR,   n,   n,   n,   c,   n,   kR,  n,   n,   n,   c},    // begin_run
       {n,    kSu, a,   a,   c,   s,   s,   n,   a,   a,   c},    // suspend
       {n,    kDu, a,   a,   c,   s,   s,   n,   a,   a,   c},    // suspend, due at once
