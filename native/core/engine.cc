@@ -102,7 +102,8 @@ void Engine::insert(uint32_t node, uint64_t due_tick) {
 
 Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
                              uint32_t thread) {
-  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  // Asked before anything is written: a route that goes on after its suspension must not change where that leads.
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
   if (group != kOwnThread && groups_[group]->config().workers == 0) return Status::kNoWorkers;
   const uint32_t node_index = take_node();
   if (node_index == kNone) return Status::kSlotsExhausted;
@@ -133,7 +134,7 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
 }
 
 Status Engine::suspend_now(Task task, uint64_t now, uint16_t route, uint16_t group_number) {
-  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
   WorkerGroup& target = *groups_[group_number];
   if (target.config().workers == 0) return Status::kNoWorkers;
   Slot& slot = slots_.at(task.index);
@@ -215,7 +216,7 @@ Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
   // Pairs with conclude(): it sets the flag, then reads the thread; we set the thread, then read the flag. One of the
   // two sees the other, so a call that is cancelled just now is told to somebody.
   slot.thread.store(thread, std::memory_order_seq_cst);
-  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kCancelled)) post(thread, task);
+  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) post(thread, task);
   return Status::kOk;
 }
 

@@ -59,7 +59,8 @@ class Histogram {
     if (total == 0) return 0;
     const uint64_t rank = (total * percent + 99) / 100;
     uint64_t seen = 0;
-    for (uint32_t i = 0; i < kBuckets; ++i) {
+    // The last bucket has no upper end.
+    for (uint32_t i = 0; i + 1 < kBuckets; ++i) {
       seen += counts[i];
       if (seen >= rank) return static_cast<double>(upper_us(i) < max_us ? upper_us(i) : max_us) / 1000;
     }

@@ -48,9 +48,8 @@ PayloadRef PayloadPool::cut(uint32_t size_class) {
 }
 
 PayloadRef PayloadPool::try_allocate(size_t bytes) {
-  const size_t block_bytes = bytes + kHeaderBytes;
-  if (block_bytes > class_bytes(kClasses - 1)) return kNoPayload;
-  const uint32_t wanted = class_for(block_bytes);
+  if (bytes > largest_payload()) return kNoPayload;
+  const uint32_t wanted = class_for(bytes + kHeaderBytes);
   PayloadRef ref = state_->free_blocks[wanted].pop(link());
   if (ref == kNone) {
     ref = cut(wanted);

@@ -26,7 +26,7 @@ size_t Region::padded(size_t bytes) {
 
 void* Region::take_bytes(size_t bytes) {
   const size_t need = padded(bytes);
-  if (need > size_ - taken_) throw std::bad_alloc();
+  if (bytes > size_ - taken_ || need > size_ - taken_) throw std::bad_alloc();
   void* at = base_ + taken_;
   taken_ += need;
   return at;

@@ -56,7 +56,11 @@ class Word {
 
   constexpr Word with_run(Run run) const { return Word((bits_ & ~kRunMask) | static_cast<uint64_t>(run)); }
   constexpr Word with(uint64_t flags) const { return Word(bits_ | flags); }
-  constexpr Word next_suspension() const { return make(generation(), suspension() + 1, flags(), run()); }
+  // Never 0, which is a call that was never suspended.
+  constexpr Word next_suspension() const {
+    const uint32_t next = (suspension() + 1) & kSuspensionMask;
+    return make(generation(), next == 0 ? 1 : next, flags(), run());
+  }
 
  private:
   uint64_t bits_;

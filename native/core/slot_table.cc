@@ -68,12 +68,24 @@ Status SlotTable::begin_run(uint32_t index, uint32_t generation) {
   });
 }
 
+namespace {
+
+Status suspend_refusal(Word word) {
+  if (word.run() == Run::kSuspended || word.run() == Run::kDue) return Status::kAlreadySuspended;
+  if (word.has(Word::kCancelled)) return Status::kCancelled;
+  if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+  return word.run() == Run::kRunning ? Status::kOk : Status::kNotSuspended;
+}
+
+}  // namespace
+
+Status SlotTable::may_suspend(uint32_t index, uint32_t generation) const {
+  return is_current(index, generation) ? suspend_refusal(word(index)) : Status::kStaleHandle;
+}
+
 Status SlotTable::suspend(uint32_t index, uint32_t generation, Run to, uint32_t& suspension) {
   return update(index, generation, [&](Word before, Word& after) {
-    if (before.run() == Run::kSuspended || before.run() == Run::kDue) return Status::kAlreadySuspended;
-    if (before.has(Word::kCancelled)) return Status::kCancelled;
-    if (before.has(Word::kAnswered)) return Status::kAlreadyAnswered;
-    if (before.run() != Run::kRunning) return Status::kNotSuspended;
+    if (const Status refusal = suspend_refusal(before); refusal != Status::kOk) return refusal;
     after = before.next_suspension().with_run(to);
     suspension = after.suspension();
     return Status::kOk;

@@ -35,6 +35,8 @@ class SlotTable {
   Status begin_run(uint32_t index, uint32_t generation);
   // running -> suspended, or straight to due (`to`); `suspension` receives the number of this suspension.
   Status suspend(uint32_t index, uint32_t generation, Run to, uint32_t& suspension);
+  // What suspend() would answer now.
+  Status may_suspend(uint32_t index, uint32_t generation) const;
   // suspended -> due, if it is still this very suspension.
   Status make_due(uint32_t index, uint32_t generation, uint32_t suspension);
   // suspended or due -> running, by the thread that suspended and could not go through with it.

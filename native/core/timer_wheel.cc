@@ -13,7 +13,8 @@ TimerWheel::TimerWheel(Region& region, uint32_t nodes)
 
 bool TimerWheel::insert(uint32_t index, uint64_t due_tick) {
   TimerNode& node = nodes_[index];
-  node.due_tick = due_tick < kMaxTicks ? due_tick : kMaxTicks;
+  if (due_tick > kMaxTicks) due_tick = kMaxTicks;
+  node.due_tick = due_tick;
   uint64_t head = state_->intake.load(std::memory_order_relaxed);
   uint64_t count;
   do {

@@ -141,7 +141,7 @@ uint32_t TimerWheel::advance(uint64_t now_tick, Expire&& expire) {
     const uint64_t next = next_event();
     if (next > now_tick) break;
     state_->current = next;
-    // From the top, so that what comes down from level 2 is in its level 1 bucket before that one is spread.
+    // In any order: what is spread from a level never lands in a lower bucket that begins at this very tick.
     for (uint32_t level = kLevels - 1; level > 0; --level) {
       if ((next & ((uint64_t{1} << (level * kBits)) - 1)) == 0) spread(level, next);
     }

@@ -79,11 +79,13 @@ void WorkerGroup::leave_idle(uint32_t worker) {
 }
 
 void WorkerGroup::attach(uint32_t worker, Wakeable* wakeable) {
+  // The idle bit of whoever was this worker before. Here and not in detach(), which may come after a successor has
+  // fallen asleep.
+  leave_idle(worker);
   wakeables_[worker].store(wakeable, std::memory_order_release);
 }
 
 void WorkerGroup::detach(uint32_t worker, Wakeable* wakeable) {
-  leave_idle(worker);
   Wakeable* mine = wakeable;
   // Only if the place was not taken by a successor; acquire and release as in attach and wake_one.
   if (!wakeables_[worker].compare_exchange_strong(mine, nullptr, std::memory_order_acq_rel)) return;

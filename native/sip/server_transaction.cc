@@ -159,16 +159,11 @@ void TransactionLayer::send_trying(Task task) {
 }
 
 Status TransactionLayer::check_may_suspend(Task task) {
-  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
-  const Word word = slots_.word(task.index);
-  if (word.run() == Run::kSuspended || word.run() == Run::kDue) return Status::kAlreadySuspended;
-  if (word.has(Word::kCancelled)) return Status::kCancelled;
-  if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
   Slot& slot = slots_.at(task.index);
   if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
   Lock lock(table_, task.index);
-  if (slot.phase == static_cast<uint8_t>(Phase::kStateless)) return Status::kSlotsExhausted;
-  return Status::kOk;
+  return slot.phase == static_cast<uint8_t>(Phase::kStateless) ? Status::kSlotsExhausted : Status::kOk;
 }
 
 Status TransactionLayer::new_transaction(Task task) {
