@@ -93,7 +93,7 @@ export interface Binding {
 
   /** null: not there, or the call has ended (see messageIsCurrent). Folded lines are joined. */
   messageString(channel: number, index: number, generation: number, owner: number, field: number): string | null;
-  messageNumber(channel: number, index: number, generation: number, owner: number, field: number): number;
+  messageNumber(channel: number, index: number, generation: number, owner: number, field: number): number | null;
   /** The value of the header's `nth` line (0 is the first), or null. */
   messageHeader(channel: number, index: number, generation: number, owner: number, name: string, nth: number): string | null;
   messageRaw(channel: number, index: number, generation: number, owner: number): Buffer | null;

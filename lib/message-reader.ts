@@ -38,7 +38,7 @@ export class MessageReader {
   #string(field: number): string | null {
     return native.messageString(this.runtime.channel, this.index, this.generation, this.owner, field);
   }
-  #number(field: number): number {
+  #number(field: number): number | null {
     return native.messageNumber(this.runtime.channel, this.index, this.generation, this.owner, field);
   }
 
@@ -67,7 +67,7 @@ export class MessageReader {
     return this.#string(FIELD.callId);
   }
   /** The CSeq number (`$cs`). */
-  get cseq(): number {
+  get cseq(): number | null {
     return this.#number(NUMBER.cseq);
   }
   /** The URI of From (`$fu`). */
@@ -111,7 +111,7 @@ export class MessageReader {
     return this.#string(FIELD.srcIp);
   }
   /** The port the message came from (`$sp`). */
-  get srcPort(): number {
+  get srcPort(): number | null {
     return this.#number(NUMBER.srcPort);
   }
   /** The transport it came by (`$proto`). */
@@ -159,7 +159,7 @@ export class MessageReader {
     let parsed: ParsedMessage | undefined;
     try {
       // Not beyond the body: with a Content-Length of 0 that parser takes all the rest for one.
-      parsed = parseWhole(raw.toString('utf8', 0, this.#number(NUMBER.end)));
+      parsed = parseWhole(raw.toString('utf8', 0, this.#number(NUMBER.end) ?? raw.length));
     } catch (cause) {
       throw makeError('NOT_INDEXED', undefined, cause);
     }

@@ -150,16 +150,13 @@ export class Message extends MessageReader {
 
   /** Ends the script here (`exit`). A call that has no final reply then gets 500. */
   exit(): never {
-    this.#mustBeLive();
-    this.#state = GIVEN_UP;
+    this.#giveUp();
     throw SCRIPT_END;
   }
 
   /** Ends the script here and the message with it (`drop`): no reply is sent, retransmissions are absorbed. */
   drop(): never {
-    this.#mustBeLive();
-    this.#state = GIVEN_UP;
-    this.#dropped = true;
+    this.#dropped = this.#giveUp();
     throw SCRIPT_END;
   }
 
@@ -303,13 +300,24 @@ export class Message extends MessageReader {
     throw makeError(this.#state === ENDED ? 'STALE_HANDLE' : 'SUSPENDED');
   }
 
+  /** @returns whether the call is this script's to end; behind a suspension (`return` not 0) only the script is */
+  #giveUp(): boolean {
+    if (this.#goesOnSuspended) return false;
+    this.#mustBeLive();
+    this.#state = GIVEN_UP;
+    return true;
+  }
+
+  /** With `return` other than 0 the script goes on behind a suspension. */
+  get #goesOnSuspended(): boolean {
+    return this.#state === SUSPENDED && this.runtime.config.async.returnValue !== 0;
+  }
+
   /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
   #refusesSuspension(): boolean {
     if (this.runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
     if (this.#state === RUNNING) return false;
-    // With `return` other than 0 the script goes on behind a suspension, and may try another.
-    const goesOn = this.#state === SUSPENDED && this.runtime.config.async.returnValue !== 0;
-    if (goesOn || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
+    if (this.#goesOnSuspended || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
     if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');
     throw makeError('SUSPENDED');
   }
@@ -328,6 +336,11 @@ export class Message extends MessageReader {
   }
 
   // ---- for lib/script.ts ---------------------------------------------------------------------------------------------
+
+  /** Whether an asyncSleep is going on. @internal */
+  get isSleeping(): boolean {
+    return this.#state === SLEEPING;
+  }
 
   /** Whether nothing needs to be sent any more. @internal */
   get isSettled(): boolean {

@@ -22,6 +22,8 @@ export class Script {
   readonly #runtime: Runtime;
   /** Messages of asynchronous handlers that have not settled, by slot. */
   readonly #running = new Map<number, Message>();
+  /** Those of them whose handler has returned while a sleep that it did not wait for goes on. */
+  readonly #left = new Set<Message>();
   readonly #pauseMs: number;
 
   /** @param usleepUs the pause between batches; it rounds up to a millisecond, because a worker's loop must go on */
@@ -60,15 +62,14 @@ export class Script {
     }
     // A sleeper comes back, or has ended; either way its own promise goes on.
     const message = this.#running.get(index);
-    if (message !== undefined && message.generation === generation) {
-      if (kind === RECORD.wake) message.wake();
-      else message.abandon();
-      return OUTCOME.pending;
+    if (message === undefined || message.generation !== generation) return OUTCOME.pending;
+    if (kind === RECORD.wake) message.wake();
+    else message.abandon();
+    if (this.#left.delete(message)) {
+      // What waits for this sleep comes next, and after it the run is over.
+      setImmediate(() => this.#settle(message, () => this.#end(message)));
     }
-    if (kind !== RECORD.wake) return OUTCOME.pending;
-    // The handler did not wait for its asyncSleep and has returned: nobody is left who could answer.
-    this.#runtime.logger.warn('an asyncSleep was not awaited; sent 500');
-    return OUTCOME.ended;
+    return OUTCOME.pending;
   }
 
   #run(message: Message, handler: RouteHandler | undefined): number {
@@ -101,6 +102,11 @@ export class Script {
 
   /** A run came to its end. What it left behind decides what the addon has to do. */
   #end(message: Message): number {
+    if (message.isSleeping) {
+      this.#running.set(message.index, message);
+      this.#left.add(message);
+      return OUTCOME.pending;
+    }
     const outcome = message.end();
     if (outcome !== OUTCOME.ended || message.isSettled) return outcome;
     // Ended with nothing: the addon answers 500 unless there is nobody to answer. It is told here, and not with the batch,

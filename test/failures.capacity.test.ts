@@ -19,10 +19,11 @@ describe('maxTransactions', () => {
     `
     maxTransactions: 2,
     async requestRoute(msg) {
+      if (msg.toUser === 'first') msg.asyncMsRoute('RESUME', 2000);
       if (msg.toUser === 'sleep') refused(msg, await msg.asyncMsSleep(10));
       else if (msg.toUser === 'newtran') refused(msg, msg.tNewtran());
       else if (msg.toUser === 'task') refused(msg, msg.asyncTaskRoute('RESUME'));
-      else refused(msg, msg.asyncMsRoute('RESUME', 600));
+      else refused(msg, msg.asyncMsRoute('RESUME', 10));
       msg.sendReply(503, 'Own words');
     },
     asyncWorkers: 1,
@@ -31,13 +32,13 @@ describe('maxTransactions', () => {
   );
 
   it('refuses the third call, answers the first two, and takes more when they are over', async () => {
-    const first = [1, 2].map(() => running.client.request({ autoAck: true }));
+    const first = [1, 2].map(() => running.client.request({ user: 'first', autoAck: true }));
     await Promise.all(first.map((call) => call.provisional()));
     expect(running.stats.transactions).toMatchObject({ active: 2, suspended: 2 });
 
     for (const user of ['route', 'sleep', 'newtran', 'task']) {
       for (const method of ['INVITE', 'OPTIONS']) {
-        const third = running.client.request({ user, method, autoAck: true });
+        const { call: third } = await running.inviteWithoutTrying({ user, method });
         const final = await third.final();
         expect(final.reason).toBe('Own words');
         expect(final.header('x-returned')).toBe('false');
@@ -49,7 +50,7 @@ describe('maxTransactions', () => {
 
     const finals = await Promise.all(first.map((call) => call.final()));
     expect(finals.map((final) => final.status)).toEqual([404, 404]);
-    first.forEach((call, i) => expect(call.elapsedMs(finals[i]!)).toBeGreaterThanOrEqual(600));
+    first.forEach((call, i) => expect(call.elapsedMs(finals[i]!)).toBeGreaterThanOrEqual(2000));
 
     await becomesIdle(running.proxy);
     expect((await running.ask({})).status).toBe(404);
@@ -121,8 +122,7 @@ describe('what a full group refuses', () => {
   });
 
   it('is not changed: an INVITE gets no 100', async () => {
-    const call = running.client.request({ autoAck: true });
-    await call.final();
+    const { call } = await running.inviteWithoutTrying({});
     expect(call.responses.map((response) => response.status)).toEqual([480]);
   });
 

@@ -163,7 +163,7 @@ describe('a call that has its final reply', () => {
       const refused = Array.from({ length: 12 }, () => [false, 'SIPASYNC_ERR_ALREADY_ANSWERED']);
       expect(await notesOf(running)).toEqual([true, null, ...refused.flat()]);
       await becomesIdle(running.proxy);
-      expect(call.responses.map((response) => response.status)).toEqual([404]);
+      expect(call.finals.map((response) => response.status)).toEqual([404]);
     }
   });
 });

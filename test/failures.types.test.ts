@@ -55,12 +55,13 @@ describe('an argument of a wrong type throws a TypeError', () => {
     { prelude: `const scripts = [${table.map(({ script }) => `async (msg) => ${script},`).join('\n')}];` },
   );
 
-  it.each(table.map((row, cseq) => ({ ...row, cseq })))('$script', async ({ cseq, name }) => {
+  const rows = table.map(({ script, name }, cseq) => [script, name, cseq] as const);
+  it.each(rows)('%s', async (_script, name, cseq) => {
     const call = running.client.request({ cseq, autoAck: true });
     const final = await call.final();
     expect(final.header('x-thrown')).toMatch(new RegExp(`^TypeError ${name}: expected a `));
     // The call is as it was: it is answered by the route that caught the error, and was never suspended.
-    expect(call.responses.map((response) => response.status)).toEqual([480]);
+    expect(call.finals.map((response) => response.status)).toEqual([480]);
   });
 
   it('and changes nothing', async () => {
@@ -76,7 +77,8 @@ describe('a program that starts a proxy', () => {
     await expect(startProxy(module as never)).rejects.toThrow(TypeError);
   });
 
-  it.each([['1'], [null], [NaN], [-1], [{}]])('close({ timeoutMs: %j }) throws one, and closes nothing', async (timeoutMs) => {
+  const neverTimes: [unknown][] = [['1'], [null], [NaN], [-1], [{}]];
+  it.each(neverTimes)('close({ timeoutMs: %j }) throws one, and closes nothing', async (timeoutMs) => {
     expect(() => running.proxy.close({ timeoutMs: timeoutMs as never })).toThrow(TypeError);
     expect((await running.ask({})).status).toBe(404);
   });

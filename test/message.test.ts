@@ -212,7 +212,7 @@ describe('a message that is kept beyond its call', () => {
       const gone = Object.fromEntries([...getters, 'raw'].map((getter) => [getter, null]));
       const constant = { method: 'OPTIONS', isRequest: true, proto: 'udp', rawIsBuffer: false };
       const stale = { parsed: 'SIPASYNC_ERR_STALE_HANDLE', sameParsed: 'SIPASYNC_ERR_STALE_HANDLE' };
-      expect(reading).toEqual({ ...gone, ...constant, ...stale, cseq: 0, srcPort: 0 });
+      expect(reading).toEqual({ ...gone, ...constant, ...stale, cseq: null, srcPort: null });
       expect(header).toEqual({ 'X-Nothing': null });
       expect(lines).toEqual({ 'X-Nothing': [] });
     }

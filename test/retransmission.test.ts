@@ -86,12 +86,13 @@ describe('a request that is repeated', () => {
 
   it.each(['INVITE', 'OPTIONS'])('gets the provisional reply of the script again: %s', async (method) => {
     const call = running.client.request({ method, user: 'ringing', params: ';d=800', autoAck: true });
-    const ringing = await call.provisional();
+    const ringing = () => call.responses.filter((response) => response.status === 183);
+    await eventually(() => ringing().length === 1);
     call.resend();
-    await eventually(() => call.responses.length === 2);
+    await eventually(() => ringing().length === 2);
     await call.final();
-    expect(statuses(call)).toEqual([183, 183, 404]);
-    expect(call.responses[1]?.raw).toBe(ringing.raw);
+    expect(statuses(call).slice(-3)).toEqual([183, 183, 404]);
+    expect(ringing()[1]?.raw).toBe(ringing()[0]?.raw);
     expect(await runsOf(running, call.request.callId)).toBe(method);
   });
 
@@ -261,6 +262,6 @@ describe('a stateless reply', () => {
     await eventually(() => running.stats.transport.acksAbsorbed === acksAbsorbed + 1);
     expect(await runsOf(running, call.request.callId)).toBe('INVITE');
     await becomesIdle(running.proxy);
-    expect(statuses(call)).toEqual([404]);
+    expect(call.finals.map((final) => final.status)).toEqual([404]);
   });
 });

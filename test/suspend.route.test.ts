@@ -85,15 +85,13 @@ describe('a call that a route suspends', () => {
   });
 
   it('gets no 100 when it is answered at once', async () => {
-    const call = running.client.request({ user: 'direct', autoAck: true });
-    await call.final();
+    const { call } = await running.inviteWithoutTrying({ user: 'direct' });
     await running.ask({ user: 'ms' });
     expect(call.responses.map((response) => response.status)).toEqual([486]);
   });
 
   it('gets no 100 behind a provisional reply of the script', async () => {
-    const call = running.client.request({ user: 'ringing', autoAck: true });
-    await call.final();
+    const { call } = await running.inviteWithoutTrying({ user: 'ringing' });
     expect(call.responses.map((response) => response.status)).toEqual([180, 404]);
   });
 

@@ -103,7 +103,8 @@ void Engine::insert(uint32_t node, uint64_t due_tick) {
 Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
                              uint32_t thread) {
   // Asked before anything is written: a route that goes on after its suspension must not change where that leads.
-  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
+    return refusal;
   if (group != kOwnThread && groups_[group]->config().workers == 0) return Status::kNoWorkers;
   const uint32_t node_index = take_node();
   if (node_index == kNone) return Status::kSlotsExhausted;
@@ -119,6 +120,7 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
   slot.group.store(group, std::memory_order_relaxed);
   slot.thread.store(thread, std::memory_order_relaxed);
   slot.due_tick = due_tick;
+  if (handler_ != nullptr) handler_->before_suspension(task);
   const Status status = slots_.suspend(task.index, task.generation, Run::kSuspended, suspension);
   if (status != Status::kOk) {
     nodes_->free.push(node_index, node_link());
@@ -134,24 +136,26 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
 }
 
 Status Engine::suspend_now(Task task, uint64_t now, uint16_t route, uint16_t group_number) {
-  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
+    return refusal;
   WorkerGroup& target = *groups_[group_number];
-  if (target.config().workers == 0) return Status::kNoWorkers;
+  if (const Status refusal = target.admit(); refusal != Status::kOk) return refusal;
   Slot& slot = slots_.at(task.index);
   slot.route = route;
   slot.group.store(group_number, std::memory_order_relaxed);
   slot.queued_ns.store(now, std::memory_order_relaxed);
+  if (handler_ != nullptr) handler_->before_suspension(task);
   uint32_t suspension = 0;
-  Status status = slots_.suspend(task.index, task.generation, Run::kDue, suspension);
+  const Status status = slots_.suspend(task.index, task.generation, Run::kDue, suspension);
   if (status != Status::kOk) return status;
   // Counted before the push: a worker may take the task and count it down at once.
   counters.suspended.fetch_add(1, std::memory_order_relaxed);
-  status = target.try_push(task);
-  if (status != Status::kOk) {
+  if (!target.push(task)) {
+    target.counters.refused.fetch_add(1, std::memory_order_relaxed);
     const Status undone = slots_.take_back(task.index, task.generation);
     if (undone != Status::kOk) return undone;  // cancelled in between; conclude() has counted it down
     counters.suspended.fetch_sub(1, std::memory_order_relaxed);
-    return status;
+    return Status::kGroupFull;
   }
   target.wake_one();
   return Status::kOk;
@@ -162,7 +166,7 @@ bool Engine::hand_over(uint32_t index, uint32_t generation) {
   const Task task{index, generation};
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
   if (group == kOwnThread) return post(slot.thread.load(std::memory_order_relaxed), task);
-  if (!groups_[group]->push_due(task)) return false;
+  if (!groups_[group]->push(task)) return false;
   touched_groups_[group] = 1;
   return true;
 }

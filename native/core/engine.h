@@ -39,11 +39,13 @@ class Engine {
   // Where a suspended call goes on: a group, or the thread that suspended it.
   static constexpr uint16_t kOwnThread = 0xffff;
 
-  // What the layer above adds. Called by the ticker.
+  // What the layer above adds. The slot timer comes from the ticker.
   class Handler {
    public:
     virtual ~Handler() = default;
     virtual void on_slot_timer(uint32_t index, uint64_t now_tick) = 0;
+    // By the thread that suspends, when nothing stands in the way any more and nobody else can have the call yet.
+    virtual void before_suspension(Task) {}
   };
 
   explicit Engine(const EngineConfig& config);

@@ -61,6 +61,7 @@ class Word {
     const uint32_t next = (suspension() + 1) & kSuspensionMask;
     return make(generation(), next == 0 ? 1 : next, flags(), run());
   }
+  constexpr Word previous_suspension() const { return make(generation(), suspension() - 1, flags(), run()); }
 
  private:
   uint64_t bits_;

@@ -105,7 +105,9 @@ Status SlotTable::take_back(uint32_t index, uint32_t generation) {
     if (before.run() != Run::kSuspended && before.run() != Run::kDue) {
       return before.has(Word::kCancelled) ? Status::kCancelled : Status::kNotSuspended;
     }
-    after = before.with_run(Run::kRunning);
+    // Out of a queue it is as if it had not tried; the number of one in the wheel is in use there.
+    after = before.run() == Run::kDue ? before.previous_suspension() : before;
+    after = after.with_run(Run::kRunning);
     return Status::kOk;
   });
 }

@@ -14,19 +14,16 @@ void WorkerGroup::note_depth(uint32_t depth) {
   }
 }
 
-Status WorkerGroup::try_push(Task task) {
+Status WorkerGroup::admit() {
   if (config_.workers == 0) return Status::kNoWorkers;
-  // Two pushers may both see the last place and take one more than max_queue; the bound that nobody passes is the
-  // queue's own.
-  if ((config_.nonblock && queue_.size() >= config_.max_queue) || !queue_.try_push(task.bits())) {
+  if (config_.nonblock && queue_.size() >= config_.max_queue) {
     counters.refused.fetch_add(1, std::memory_order_relaxed);
     return Status::kGroupFull;
   }
-  note_depth(queue_.size());
   return Status::kOk;
 }
 
-bool WorkerGroup::push_due(Task task) {
+bool WorkerGroup::push(Task task) {
   if (!queue_.try_push(task.bits())) return false;
   note_depth(queue_.size());
   return true;

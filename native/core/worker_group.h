@@ -51,11 +51,12 @@ class WorkerGroup {
 
   const GroupConfig& config() const { return config_; }
 
-  // By the owner of the slot. kNoWorkers: the group has none by configuration. kGroupFull: nonblock and `max_queue`
-  // tasks wait, or there is no room at all.
-  Status try_push(Task task);
-  // By the ticker, for a call that was accepted long ago: `max_queue` does not apply. False when there is no room.
-  bool push_due(Task task);
+  // Whether a new task may come in. kNoWorkers: the group has none by configuration. kGroupFull: nonblock, and
+  // `max_queue` tasks wait. Asked before anything else is done for the task; two that ask at once may both get the last
+  // place, and the bound that nobody passes is the queue's own.
+  Status admit();
+  // Puts a task in that was admitted, now or long ago. False when there is no room at all.
+  bool push(Task task);
   // Wakes an idle worker, if there is one.
   void wake_one();
 

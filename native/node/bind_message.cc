@@ -111,7 +111,7 @@ napi_value message_string(napi_env env, napi_callback_info info) {
 napi_value message_number(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
   double value = 0;
-  read(env, args, [&](const StoredRequest& request) {
+  const bool there = read(env, args, [&](const StoredRequest& request) {
     switch (static_cast<Number>(args.u32(4))) {
       case Number::kCseq:
         value = request.index.cseq_number;
@@ -127,6 +127,7 @@ napi_value message_number(napi_env env, napi_callback_info info) {
         break;
     }
   });
+  if (!there) return make_null(env);
   napi_value out;
   napi_create_double(env, value, &out);
   return out;

@@ -147,6 +147,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   return Status::kOk;
 }
 
+// Before a suspension and not behind it, where the final reply may be out first.
 void TransactionLayer::send_trying(Task task) {
   Slot& slot = slots_.at(task.index);
   if (!config_.auto_100 || (slot.trying & kTryingSent) != 0) return;
@@ -159,7 +160,8 @@ void TransactionLayer::send_trying(Task task) {
 }
 
 Status TransactionLayer::check_may_suspend(Task task) {
-  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk) return refusal;
+  if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
+    return refusal;
   Slot& slot = slots_.at(task.index);
   if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
   Lock lock(table_, task.index);
@@ -191,8 +193,6 @@ Status TransactionLayer::suspend_now(Task task, uint16_t route, uint16_t group) 
   const uint64_t now = core::now_ns();
   const Status status = check_may_suspend(task);
   if (status != Status::kOk) return status;
-  if (engine_.group(group).config().workers == 0) return Status::kNoWorkers;
-  send_trying(task);
   slots_.at(task.index).action_ns = now;
   return engine_.suspend_now(task, now, route, group);
 }

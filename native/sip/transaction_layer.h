@@ -88,6 +88,7 @@ class TransactionLayer : public core::Engine::Handler {
   bool with_request(Task task, bool owner, Read&& read);
 
   void on_slot_timer(uint32_t index, uint64_t now_tick) override;
+  void before_suspension(Task task) override { send_trying(task); }
 
   // Messages that wait for a route or are in one.
   uint32_t in_script() const { return in_script_.load(std::memory_order_relaxed); }

@@ -344,8 +344,7 @@ TEST_CASE("a call that finds no room in the queue is offered again until there i
     bed.start();
     const Task nobody{0, 77};  // of a generation that never comes
     const auto push = [&] {
-      return own_thread ? bed.engine.post(bed.worker(), nobody)
-                        : bed.engine.group(Bed::kGroup).push_due(nobody);
+      return own_thread ? bed.engine.post(bed.worker(), nobody) : bed.engine.group(Bed::kGroup).push(nobody);
     };
     const auto take = [&](Task* tasks, uint32_t most) {
       return own_thread ? bed.engine.take_inbox(bed.worker(), tasks, most)
