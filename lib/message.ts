@@ -8,6 +8,7 @@ import { checkText, parseDelay } from './tm/arguments.ts';
 
 const { status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
 const ACK = METHODS.indexOf('ACK');
+const MAX_REASON = 200;
 // eslint-disable-next-line no-control-regex
 const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
@@ -18,6 +19,19 @@ const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 export const SCRIPT_END = Object.freeze({
   toString: () => 'sip-async: the script has ended here (let this pass when you catch errors)',
 });
+
+// What a suspending function does when it does not return.
+const ENDS = 1;
+type Suspending<Args extends unknown[]> = (msg: Message, ...args: Args) => boolean | typeof ENDS;
+
+// The work of the suspending functions is done in functions that return. V8 counts towards optimization when a function
+// returns; one that always ends by throwing stays in the interpreter for good, so those that throw do nothing else.
+let trySuspend: {
+  route: Suspending<[routename: string, seconds: number | string]>;
+  msRoute: Suspending<[routename: string, milliseconds: number | string]>;
+  taskRoute: Suspending<[routename: string]>;
+  taskGroupRoute: Suspending<[routename: string, groupname: string]>;
+};
 
 // What the script may still do with the message.
 const RUNNING = 0;
@@ -125,7 +139,7 @@ export class Message extends MessageReader {
     if (typeof code !== 'number') throw new TypeError(`code: expected a number, got ${typeof code}`);
     checkText(reason, 'reason');
     if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
-    if (INVALID_IN_LINE.test(reason) || reason.length > 200) return this.#refuse('INVALID_STATUS', 'reason');
+    if (reason.length > MAX_REASON) return this.#refuse('INVALID_STATUS', 'reason');
     const { channel } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
     if (status !== STATUS.ok) return this.#refuseStatus(status);
@@ -172,13 +186,9 @@ export class Message extends MessageReader {
    *   `CANCELLED`; then nothing has changed
    */
   asyncRoute(routename: string, seconds: number | string): boolean {
-    checkText(routename, 'routename');
-    const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
-    if (this.#refusesSuspension()) return false;
-    const route = this.runtime.routeNumbers.get(routename);
-    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
-    return this.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
+    const result = trySuspend.route(this, routename, seconds);
+    if (result === ENDS) throw SCRIPT_END;
+    return result;
   }
 
   /**
@@ -190,15 +200,9 @@ export class Message extends MessageReader {
    * @returns as {@link asyncRoute}; also `false` with `MS_TIMER_DISABLED`
    */
   asyncMsRoute(routename: string, milliseconds: number | string): boolean {
-    checkText(routename, 'routename');
-    const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
-    if (this.#refusesSuspension()) return false;
-    const { msTimerMs } = this.runtime.config.async;
-    if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
-    const route = this.runtime.routeNumbers.get(routename);
-    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
-    return this.#suspend(route, this.runtime.msGroup, delay, msTimerMs);
+    const result = trySuspend.msRoute(this, routename, milliseconds);
+    if (result === ENDS) throw SCRIPT_END;
+    return result;
   }
 
   /**
@@ -236,12 +240,9 @@ export class Message extends MessageReader {
    * @returns as {@link asyncRoute}; also `false` with `GROUP_FULL`
    */
   asyncTaskRoute(routename: string): boolean {
-    checkText(routename, 'routename');
-    if (this.#refusesSuspension()) return false;
-    const route = this.runtime.routeNumbers.get(routename);
-    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    if (this.runtime.firstGroup < 0) return this.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
-    return this.#queue(route, this.runtime.firstGroup);
+    const result = trySuspend.taskRoute(this, routename);
+    if (result === ENDS) throw SCRIPT_END;
+    return result;
   }
 
   /**
@@ -251,34 +252,72 @@ export class Message extends MessageReader {
    * @returns as {@link asyncRoute}; also `false` with `UNKNOWN_GROUP`, `GROUP_FULL`
    */
   asyncTaskGroupRoute(routename: string, groupname: string): boolean {
-    checkText(routename, 'routename');
-    checkText(groupname, 'groupname');
-    if (this.#refusesSuspension()) return false;
-    const route = this.runtime.routeNumbers.get(routename);
-    if (route === undefined) return this.#refuse('UNKNOWN_ROUTE', routename);
-    const group = this.runtime.groupNumbers.get(groupname);
-    if (group === undefined) return this.#refuse('UNKNOWN_GROUP', groupname);
-    return this.#queue(route, group);
+    const result = trySuspend.taskGroupRoute(this, routename, groupname);
+    if (result === ENDS) throw SCRIPT_END;
+    return result;
   }
 
-  #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean {
+  static {
+    trySuspend = {
+      route(msg, routename, seconds) {
+        checkText(routename, 'routename');
+        const delay = parseDelay(seconds, 'seconds', msg.runtime.maxSeconds);
+        if (msg.#refusesSuspension()) return false;
+        const route = msg.runtime.routeNumbers.get(routename);
+        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+        return msg.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
+      },
+      msRoute(msg, routename, milliseconds) {
+        checkText(routename, 'routename');
+        const delay = parseDelay(milliseconds, 'milliseconds', msg.runtime.maxMs);
+        if (msg.#refusesSuspension()) return false;
+        const { msTimerMs } = msg.runtime.config.async;
+        if (msTimerMs === 0) return msg.#refuse('MS_TIMER_DISABLED');
+        const route = msg.runtime.routeNumbers.get(routename);
+        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+        return msg.#suspend(route, msg.runtime.msGroup, delay, msTimerMs);
+      },
+      taskRoute(msg, routename) {
+        checkText(routename, 'routename');
+        if (msg.#refusesSuspension()) return false;
+        const route = msg.runtime.routeNumbers.get(routename);
+        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        const { firstGroup } = msg.runtime;
+        if (firstGroup < 0) return msg.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
+        return msg.#queue(route, firstGroup);
+      },
+      taskGroupRoute(msg, routename, groupname) {
+        checkText(routename, 'routename');
+        checkText(groupname, 'groupname');
+        if (msg.#refusesSuspension()) return false;
+        const route = msg.runtime.routeNumbers.get(routename);
+        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        const group = msg.runtime.groupNumbers.get(groupname);
+        if (group === undefined) return msg.#refuse('UNKNOWN_GROUP', groupname);
+        return msg.#queue(route, group);
+      },
+    };
+  }
+
+  #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean | typeof ENDS {
     const { channel } = this.runtime;
     return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
   }
 
-  #queue(route: number, group: number): boolean {
+  #queue(route: number, group: number): boolean | typeof ENDS {
     return this.#gone(native.queueTask(this.runtime.channel, this.index, this.generation, route, group));
   }
 
-  /** After a suspension: ends the script, or says what `modparam async return` wants said. */
-  #gone(status: number): boolean {
+  /** After a suspension: the script ends, or is told what `modparam async return` wants it told. */
+  #gone(status: number): boolean | typeof ENDS {
     if (status !== STATUS.ok) return this.#refuseStatus(status);
     this.#state = SUSPENDED;
     this.owner = 0;
     this.#error = null;
     const { returnValue } = this.runtime.config.async;
-    if (returnValue === 0) throw SCRIPT_END;
-    return returnValue > 0;
+    return returnValue === 0 ? ENDS : returnValue > 0;
   }
 
   async #sleep(delayMs: number, roundMs: number): Promise<boolean> {

@@ -22,7 +22,7 @@ napi_value reply(napi_env env, napi_callback_info info) {
   const Args<7> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  char reason_buffer[256];
+  char reason_buffer[1024];  // TypeScript lets 200 UTF-16 units through
   const std::string_view reason = args.text(4, reason_buffer, sizeof reason_buffer);
   const std::string extra_lines = args.text(5);
   return make_status(env, channel->transactions().reply(task_of(args), static_cast<uint16_t>(args.u32(3)),

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -55,7 +56,17 @@ struct Address {
 
   // Writes the host without brackets; `out` has room for INET6_ADDRSTRLEN.
   size_t write_host(char* out) const {
+    // Every reply shows where its request came from, and inet_ntop would print that through sprintf.
+    if (family == AF_INET) return write_ipv4(out);
     return inet_ntop(family, bytes, out, INET6_ADDRSTRLEN) == nullptr ? 0 : strlen(out);
+  }
+  size_t write_ipv4(char* out) const {
+    char* at = out;
+    for (int i = 0; i < 4; ++i) {
+      if (i != 0) *at++ = '.';
+      at = std::to_chars(at, at + 3, bytes[i]).ptr;
+    }
+    return static_cast<size_t>(at - out);
   }
   std::string host() const {
     char text[INET6_ADDRSTRLEN];

@@ -65,6 +65,10 @@ void put_top_via(Writer& writer, const ReplyParts& parts, Slice line) {
 }  // namespace
 
 size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
+  // The reason comes from a script, which may have it from the network.
+  for (const char c : parts.reason) {
+    if ((static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f) return 0;
+  }
   Writer writer(out, capacity);
   writer.put("SIP/2.0 ").put_number(parts.code).put(" ");
   writer.put(parts.reason.empty() ? default_reason(parts.code) : parts.reason).put("\r\n");

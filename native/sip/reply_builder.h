@@ -25,7 +25,7 @@ struct ReplyParts {
 // The largest datagram that IPv4 carries.
 inline constexpr size_t kMaxReplyBytes = 65507;
 
-// Writes into `out`; 0 when it does not fit.
+// Writes into `out`; 0 when it does not fit, or the reason holds control characters.
 size_t build_reply(const ReplyParts& parts, char* out, size_t capacity);
 
 // Where a reply goes (RFC 3261 section 18.2.2, RFC 3581): the address the request came from, at the port it came from
