@@ -91,7 +91,7 @@ TEST_CASE("CANCEL while the route runs: its thread is told, and its reply comes 
   CHECK(bed.layer.with_request(task, true, [](const sip::StoredRequest&) {}));
   CHECK_FALSE(bed.layer.finish(task, Outcome::kEnded));
   CHECK(bed.layer.in_script() == 0);
-  CHECK_FALSE(bed.layer.with_request(task, true, [](const sip::StoredRequest&) {}));
+  CHECK_FALSE(bed.layer.with_request(task, false, [](const sip::StoredRequest&) {}));
   bed.peer.expect_silence();
   bed.check_all_zero();
 }

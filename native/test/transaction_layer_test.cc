@@ -4,6 +4,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -221,33 +222,47 @@ TEST_CASE("100 is not sent where one, or something better, has been sent before"
 }
 
 TEST_CASE(
-    "timer G: a refusal is repeated after T1, twice as long each time up to T2, until 64 T1 have passed") {
+    "timer G: a final reply again after T1, twice as long each time up to T2, until 64 T1 have passed") {
   SipBed bed;
+  struct Call {
+    Task task;
+    uint64_t answered_ns;
+    std::string reply;
+    uint64_t not_before_ms = 0;
+    uint64_t interval_ms = 20;
+    uint32_t repeats = 0;
+  };
+  std::vector<Call> calls;
   for (const uint16_t code : {404, 200}) {
-    CAPTURE(code);
     const Task task = bed.run(numbered(code).text());
     const uint64_t before = now_ns();
     REQUIRE(bed.answer(task, code) == Status::kOk);
     bed.layer.finish(task, Outcome::kEnded);
-    const std::string reply = bed.peer.expect(code);
-    uint64_t not_before_ms = 0, interval_ms = 20;
-    uint32_t repeats = 0;
-    for (;; ++repeats) {
-      not_before_ms += interval_ms;
-      interval_ms = std::min<uint64_t>(2 * interval_ms, 80);
-      std::string repeat;
-      while (repeat.empty() && bed.layer.is_current(task)) repeat = bed.peer.receive(5);
-      if (repeat.empty()) repeat = bed.peer.receive(0);
-      if (repeat.empty()) break;
-      CHECK(repeat == reply);
-      CHECK(now_ns() - before >= not_before_ms * kNsPerMs);
-    }
-    CHECK(now_ns() - before >= 64 * 20 * kNsPerMs);
-    // 20 60 140 220 .. 1260; a machine that stands still in between makes it less.
-    CHECK(repeats <= 17);
-    CHECK(repeats >= 5);
-    bed.peer.expect_silence(100);
+    std::string reply = bed.peer.receive();
+    // On a slow machine the first one is repeated already; that one is not looked at.
+    while (!calls.empty() && reply == calls[0].reply) reply = bed.peer.receive();
+    CHECK(test::code_of(reply) == code);
+    calls.push_back({task, before, reply});
   }
+  for (;;) {
+    const bool over = bed.engine.slots().live() == 0;
+    const std::string repeat = bed.peer.receive(over ? 0 : 5);
+    if (repeat.empty() && over) break;
+    if (repeat.empty()) continue;
+    Call& call = calls[test::code_of(repeat) == 404 ? 0 : 1];
+    CHECK(repeat == call.reply);
+    ++call.repeats;
+    call.not_before_ms += call.interval_ms;
+    call.interval_ms = std::min<uint64_t>(2 * call.interval_ms, 80);
+    CHECK(now_ns() - call.answered_ns >= call.not_before_ms * kNsPerMs);
+  }
+  for (const Call& call : calls) {
+    CHECK(now_ns() - call.answered_ns >= 64 * 20 * kNsPerMs);
+    // 20 60 140 220 .. 1260; a machine that stands still in between makes it less.
+    CHECK(call.repeats <= 17);
+    CHECK(call.repeats >= 5);
+  }
+  bed.peer.expect_silence(100);
   CHECK(count_of(bed.layer.counters.timed_out) == 2);
   CHECK(count_of(bed.layer.counters.completed) == 2);
   bed.check_all_zero();
@@ -453,8 +468,7 @@ TEST_CASE("the stored request can be read until the route has ended and the repl
   CHECK(read(true) == request.text());
   CHECK(read(false) == request.text());
   bed.layer.finish(task, Outcome::kEnded);
-  CHECK(read(true).empty());
-  CHECK(read(false).empty());
+  CHECK(read(false).empty());  // nobody owns it any more
   CHECK(bed.layer.is_current(task));
   bed.check_all_zero();
 }

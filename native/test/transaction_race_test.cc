@@ -241,7 +241,7 @@ struct Storm {
 
 void weather(const SipBedConfig& config, bool counted) {
   Storm storm(config, counted);
-  storm.run(rounds(20'000));
+  storm.run(test::kSanitized ? 6000 : 20'000);
   CHECK(storm.in_time.load() == 2);
   CHECK(storm.fresh_count.load() > 100);
   CHECK(storm.codes.size() > 20);
@@ -249,7 +249,8 @@ void weather(const SipBedConfig& config, bool counted) {
   // refuse() decides, too, and CANCEL; what a refused message was answered before it became fresh is not in either.
   const uint64_t completed = storm.bed.layer.counters.completed.load();
   const uint64_t cancelled = storm.bed.layer.counters.cancelled.load();
-  CHECK(cancelled > 0);
+  // Where there is hardly room for a transaction, there may be none to cancel.
+  if (config.slots > 1000) CHECK(cancelled > 0);
   CHECK(storm.decided.load() + cancelled <= completed);
   if (counted) {
     CHECK(completed == storm.fresh_count.load());
