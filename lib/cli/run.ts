@@ -17,10 +17,7 @@ function hint(proxy: Proxy): string {
 /** Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal ends the draining. */
 export async function run(args: RunArgs): Promise<number> {
   const proxy = await startProxyWith(args.modulePath, args.overrides, DEFAULT_LOG);
-  for (const address of proxy.addresses) process.stdout.write(`listening on ${String(address)}\n`);
-  if (args.hint) process.stdout.write(hint(proxy));
-
-  await new Promise<void>((stopped) => {
+  const stopped = new Promise<void>((resolve) => {
     let closing: Promise<void> | undefined;
     const onSignal = () => {
       // A signal after the first takes all patience away.
@@ -28,12 +25,17 @@ export async function run(args: RunArgs): Promise<number> {
       const closed = proxy.close(timeoutMs === null ? {} : { timeoutMs });
       closing ??= closed.then(({ answered }) => {
         if (answered > 0) process.stderr.write(`sip-async: open calls answered 503: ${answered}\n`);
-        stopped();
+        resolve();
       });
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
+  // Whoever reads these lines may send a signal at once, so they come last and in one piece.
+  const lines = proxy.addresses.map((address) => `listening on ${String(address)}\n`).join('');
+  process.stdout.write(args.hint ? lines + hint(proxy) : lines);
+
+  await stopped;
   // What the module still keeps alive in this thread (a timer, a connection) has had its chance, as in the workers.
   setTimeout(() => process.exit(0), GRACE_MS).unref();
   return 0;

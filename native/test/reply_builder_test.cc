@@ -139,7 +139,8 @@ TEST_CASE("the To tag is kept or added, and 100 needs none") {
     return Built(kStart + via + untagged + "To: " + to + "\r\nCall-ID: 1@h\r\nCSeq: 7 INVITE\r\n\r\n");
   };
   const auto to_of = [](const std::string& reply) { return test::header_of(reply, "To"); };
-  for (const uint16_t code : {180, 200, 404, 699}) {
+  const uint16_t codes[] = {180, 200, 404, 699};
+  for (const uint16_t code : codes) {
     CHECK(to_of(request("<sip:b@h>").reply(code)) == "<sip:b@h>;tag=ourtag");
     CHECK(to_of(request("<sip:b@h>;tag=theirs;x=y").reply(code)) == "<sip:b@h>;tag=theirs;x=y");
     CHECK(to_of(request("sip:b@h").reply(code)) == "sip:b@h;tag=ourtag");
@@ -294,7 +295,7 @@ TEST_CASE("every refused request that counts as answerable gets its five headers
       for (uint64_t i = random.between(1, 3); i > 0; --i) {
         const size_t at = random.below(text.size());
         if (random.one_in(2)) text[at] = static_cast<char>(random.bits());
-        if (random.one_in(3)) text.insert(at, std::string(1, "\r\n,;:\"< \t"[random.below(9)]));
+        if (random.one_in(3)) text.insert(at, 1, "\r\n,;:\"< \t"[random.below(9)]);
         if (random.one_in(3)) text.erase(at, random.below(8));
       }
     }

@@ -141,7 +141,8 @@ TEST_CASE("CANCEL of a call that stands in a queue: the worker finds it ended") 
 TEST_CASE("CANCEL of an answered call, and of none, changes nothing") {
   SipBed bed(unhurried());
   const SipRequest invite = numbered(1);
-  for (const uint16_t code : {486, 200}) {
+  const uint16_t codes[] = {486, 200};
+  for (const uint16_t code : codes) {
     SipRequest call = numbered(code);
     const Task task = bed.run(call.text());
     REQUIRE(bed.answer(task, code) == Status::kOk);

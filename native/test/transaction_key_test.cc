@@ -168,7 +168,8 @@ TEST_CASE("no two of many random requests have the same key, and each is found a
     // Neighbours that differ in a few characters, split between the fields in different places.
     const std::string number = std::to_string(i);
     const size_t cut = random.below(number.size() + 1);
-    request.sent_by = "h" + number.substr(0, cut) + "x:" + std::to_string(random.between(1, 65535));
+    request.sent_by =
+        std::string("h").append(number, 0, cut).append("x:").append(std::to_string(random.between(1, 65535)));
     if (random.one_in(3)) {
       request.branch = random.one_in(2) ? "" : number.substr(cut);
       request.call_id = number + "@h" + std::to_string(random.below(10));

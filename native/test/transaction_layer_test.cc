@@ -233,7 +233,8 @@ TEST_CASE(
     uint32_t repeats = 0;
   };
   std::vector<Call> calls;
-  for (const uint16_t code : {404, 200}) {
+  const uint16_t codes[] = {404, 200};
+  for (const uint16_t code : codes) {
     const Task task = bed.run(numbered(code).text());
     const uint64_t before = now_ns();
     REQUIRE(bed.answer(task, code) == Status::kOk);
@@ -258,9 +259,9 @@ TEST_CASE(
   }
   for (const Call& call : calls) {
     CHECK(now_ns() - call.answered_ns >= 64 * 20 * kNsPerMs);
-    // 20 60 140 220 .. 1260; a machine that stands still in between makes it less.
+    // 20 60 140 220 .. 1260. A machine that stands still in between makes it less; without T2 it would be 6 at most.
     CHECK(call.repeats <= 17);
-    CHECK(call.repeats >= 5);
+    CHECK(call.repeats > 6);
   }
   bed.peer.expect_silence(100);
   CHECK(count_of(bed.layer.counters.timed_out) == 2);

@@ -204,7 +204,7 @@ TEST_CASE("two threads receive and two send, and every datagram comes once") {
   test::run_together(4, [&](uint32_t thread) {
     if (thread < 2) {
       for (uint64_t i = 0; i < each; ++i) {
-        const std::string text = std::to_string(thread) + ":" + std::to_string(i);
+        const std::string text = std::to_string(thread).append(":").append(std::to_string(i));
         while (!peer.socket().send(text.data(), text.size(), socket.local())) test::sleep_us(50);
         if (i % 256 == 255) test::sleep_us(500);
       }
