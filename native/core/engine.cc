@@ -220,7 +220,7 @@ Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
   // Pairs with conclude(): it sets the flag, then reads the thread; we set the thread, then read the flag. One of the
   // two sees the other, so a call that is cancelled just now is told to somebody.
   slot.thread.store(thread, std::memory_order_seq_cst);
-  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) post(thread, task);
+  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) tell(thread, task);
   return Status::kOk;
 }
 
@@ -233,10 +233,14 @@ Status Engine::conclude(Task task, uint64_t flags, Run& was) {
   const bool sleeper = (was == Run::kSuspended || was == Run::kDue) &&
                        slot.group.load(std::memory_order_relaxed) == kOwnThread;
   if (sleeper || was == Run::kRunning) {
-    const uint32_t thread = slot.thread.load(std::memory_order_seq_cst);
-    if (thread < inboxes_.size()) post(thread, task);
+    tell(slot.thread.load(std::memory_order_seq_cst), task);
   }
   return Status::kOk;
+}
+
+void Engine::tell(uint32_t thread, Task task) {
+  // Nobody: the call is run by the engine's own code, which needs no telling.
+  if (thread < inboxes_.size()) post(thread, task);
 }
 
 bool Engine::post(uint32_t thread, Task task) {

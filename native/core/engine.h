@@ -125,6 +125,8 @@ class Engine {
   void run_ticker();
   void expire(uint32_t node, uint64_t now);
   bool hand_over(uint32_t index, uint32_t generation);
+  // Tells a thread, if it is one, that a call it runs or sleeps in has ended.
+  void tell(uint32_t thread, Task task);
   void wake_touched();
 
   Region region_;
