@@ -11,7 +11,7 @@ size_t SlotTable::region_bytes(uint32_t slots) {
 SlotTable::SlotTable(Region& region, uint32_t slots)
     : counters_(region.take<Counters>(1)), slots_(region.take<Slot>(slots)), size_(slots) {}
 
-uint32_t SlotTable::try_acquire() {
+uint32_t SlotTable::take_free() {
   uint32_t index = counters_->free_slots.pop(link());
   if (index == kNone) {
     index = counters_->next_fresh.load(std::memory_order_relaxed);
@@ -21,14 +21,17 @@ uint32_t SlotTable::try_acquire() {
     } while (!counters_->next_fresh.compare_exchange_weak(index, index + 1, std::memory_order_release,
                                                           std::memory_order_relaxed));
   }
+  return index;
+}
+
+void SlotTable::go_live(uint32_t index) {
   Slot& slot = slots_[index];
-  const Word old(
-      slot.word.load(std::memory_order_relaxed));  // ours alone: popped, and the pop was an acquire
-  // Release: a scan that sees `live` sees a slot whose earlier life is over.
+  // Relaxed: ours alone since it was popped, and the pop was an acquire.
+  const Word old(slot.word.load(std::memory_order_relaxed));
+  // Release: a scan that sees `live` sees what the slot was filled in with.
   slot.word.store(Word::make(old.generation(), 0, Word::kLive, Run::kReceived).bits(),
                   std::memory_order_release);
   counters_->acquired.fetch_add(1, std::memory_order_relaxed);
-  return index;
 }
 
 void SlotTable::release(uint32_t index) {

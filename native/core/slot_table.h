@@ -25,8 +25,19 @@ class SlotTable {
   Slot& at(uint32_t index) { return slots_[index]; }
   const Slot& at(uint32_t index) const { return slots_[index]; }
 
-  // A free slot in state `received`, or kNone. The caller owns it alone until it publishes the index somewhere.
-  uint32_t try_acquire();
+  // A free slot in state `received`, or kNone. `prepare(Slot&)` fills it in before its word says that it is live: a scan
+  // of the table may come upon it the moment it does.
+  template <class Prepare>
+  uint32_t try_acquire(Prepare&& prepare) {
+    const uint32_t index = take_free();
+    if (index == kNone) return kNone;
+    prepare(slots_[index]);
+    go_live(index);
+    return index;
+  }
+  uint32_t try_acquire() {
+    return try_acquire([](Slot&) {});
+  }
   // Gives a slot back: generation counted up, every handle to it stale. Only by whoever may end it (run idle, or
   // never published).
   void release(uint32_t index);
@@ -63,6 +74,8 @@ class SlotTable {
   bool check_invariants() const;
 
  private:
+  uint32_t take_free();
+  void go_live(uint32_t index);
   // Applies `step(Word) -> Status` with `next` filled in by it, until the compare-exchange holds.
   template <class Step>
   Status update(uint32_t index, uint32_t generation, Step&& step);

@@ -120,11 +120,8 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
 
 bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index,
                               const Hash128& key, Task& fresh) {
-  const uint32_t slot_index = slots_.try_acquire();
-  const core::PayloadRef ref =
-      slot_index == kNone ? kNoPayload : payloads_.try_allocate(sizeof(StoredRequest) + incoming.size);
+  const core::PayloadRef ref = payloads_.try_allocate(sizeof(StoredRequest) + incoming.size);
   if (ref == kNoPayload) {
-    if (slot_index != kNone) slots_.release(slot_index);
     lock.unlock();
     return false;
   }
@@ -139,17 +136,23 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   // transaction: nothing that needs one will do.
   const bool stateless =
       index.method == Method::kAck || open_.load(std::memory_order_relaxed) >= config_.max_transactions;
-  Slot& slot = slots_.at(slot_index);
-  slot.request = ref;
-  slot.reply = kNoPayload;
-  slot.method = static_cast<uint8_t>(index.method);
-  slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
-  slot.timer_linked = 0;
-  slot.trying = 0;
-  slot.interval_ms = 0;
-  slot.thread.store(kNone, std::memory_order_relaxed);
-  slot.key_high.store(key.high, std::memory_order_relaxed);
-  slot.key_low.store(key.low, std::memory_order_relaxed);
+  const uint32_t slot_index = slots_.try_acquire([&](Slot& slot) {
+    slot.request = ref;
+    slot.reply = kNoPayload;
+    slot.method = static_cast<uint8_t>(index.method);
+    slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
+    slot.timer_linked = 0;
+    slot.trying = 0;
+    slot.interval_ms = 0;
+    slot.thread.store(kNone, std::memory_order_relaxed);
+    slot.key_high.store(key.high, std::memory_order_relaxed);
+    slot.key_low.store(key.low, std::memory_order_relaxed);
+  });
+  if (slot_index == kNone) {
+    payloads_.free(ref);
+    lock.unlock();
+    return false;
+  }
   in_script_.fetch_add(1, std::memory_order_relaxed);
   if (!stateless) {
     lock.insert(slot_index);
@@ -158,7 +161,7 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   fresh = Task{slot_index, slots_.word(slot_index).generation()};
   lock.unlock();
   if (incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100) {
-    slot.trying |= kTryingSent;
+    slots_.at(slot_index).trying |= kTryingSent;
     reply_statelessly(incoming, index, 100, {}, {});
   }
   return true;
