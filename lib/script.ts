@@ -45,11 +45,6 @@ export class Script {
     return true;
   };
 
-  /** Handlers of this thread that have not settled. */
-  get pending(): number {
-    return this.#running.size;
-  }
-
   #runRecord(kind: number, index: number, generation: number, method: number, route: number): number {
     if (kind === RECORD.request) {
       const message = new Message(this.#runtime, index, generation, method, 'requestRoute');

@@ -136,13 +136,15 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   // transaction: nothing that needs one will do.
   const bool stateless =
       index.method == Method::kAck || open_.load(std::memory_order_relaxed) >= config_.max_transactions;
+  const bool early_trying =
+      incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100;
   const uint32_t slot_index = slots_.try_acquire([&](Slot& slot) {
     slot.request = ref;
     slot.reply = kNoPayload;
     slot.method = static_cast<uint8_t>(index.method);
     slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
     slot.timer_linked = 0;
-    slot.trying = 0;
+    slot.trying = early_trying ? kTryingSent : 0;
     slot.interval_ms = 0;
     slot.thread.store(kNone, std::memory_order_relaxed);
     slot.key_high.store(key.high, std::memory_order_relaxed);
@@ -160,10 +162,7 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   }
   fresh = Task{slot_index, slots_.word(slot_index).generation()};
   lock.unlock();
-  if (incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100) {
-    slots_.at(slot_index).trying |= kTryingSent;
-    reply_statelessly(incoming, index, 100, {}, {});
-  }
+  if (early_trying) reply_statelessly(incoming, index, 100, {}, {});
   return true;
 }
 
