@@ -143,6 +143,17 @@ describe.each(['error', 'warn'] as const)('with --log %s, a route', (level) => {
     expect(call.finals).toHaveLength(1);
   });
 
+  it.each(inBoth([['sync'], ['empty']]))('runs once for a request that is repeated: $user', async ({ user }) => {
+    const call = client.request({ user, method: 'OPTIONS' });
+    await call.final();
+    call.resend();
+    await eventually(() => call.finals.length === 2);
+    expect(call.finals[1]!.raw).toBe(call.finals[0]!.raw);
+    if (user.startsWith('sync')) {
+      expect(lines().filter(({ callId }) => callId === call.request.callId)).toHaveLength(1);
+    }
+  });
+
   it.each(inBoth([['unawaited']]))('that does not await its sleep: $user', async ({ user, where }) => {
     const thread = await threadOf(where);
     const call = client.request({ user, autoAck: true });

@@ -9,8 +9,8 @@ export const name = 'sip-cpu';
 export const title = 'CPU time per call, answered directly and after 100 ms suspended';
 export const needs = ['sipp'];
 
-const kWarmUpSeconds = 2;
-const kLoadSeconds = 8;
+const kWarmUpSeconds = 5;
+const kLoadSeconds = 10;
 const kQuickLoadSeconds = 5;
 const kRetransmittedShareLimit = 0.005;
 const kRateShareLimit = 0.97;

@@ -16,6 +16,9 @@ using core::Word;
 namespace {
 // Timer H: how long a final reply to an INVITE is repeated (RFC 3261 section 17.2.1).
 constexpr uint32_t kTimerHInT1 = 64;
+// Transaction timers come up together, at multiples of this: nobody waits for one to the millisecond, and each tick that
+// has something wakes the ticker.
+constexpr uint64_t kTimerGrainTicks = 16;
 }  // namespace
 
 uint64_t TransactionLayer::tick_in(uint64_t delay_ms) const {
@@ -24,6 +27,7 @@ uint64_t TransactionLayer::tick_in(uint64_t delay_ms) const {
 
 bool TransactionLayer::arm(uint32_t index, uint64_t tick) {
   Slot& slot = slots_.at(index);
+  tick = (tick + kTimerGrainTicks - 1) / kTimerGrainTicks * kTimerGrainTicks;
   slot.timer_tick = tick;
   // Linked already: it comes up no later than the longest interval of timer G, sees the new time and is put there.
   if (slot.timer_linked != 0) return false;
@@ -228,7 +232,7 @@ bool TransactionLayer::finish(Task task, Outcome outcome) {
     if (outcome == Outcome::kDropped || slot.method == static_cast<uint8_t>(Method::kAck)) {
       silent = slots_.answer(task.index, task.generation, true) == Status::kOk;
     } else {
-      sent_500 = reply(task, 500, {}, {}, true) == Status::kOk;
+      sent_500 = reply(task, 500, {}, {}, false) == Status::kOk;
       // A reply that cannot be built must not keep the call for ever.
       if (!sent_500) silent = slots_.answer(task.index, task.generation, true) == Status::kOk;
     }

@@ -98,15 +98,26 @@ void StandIn::on_readable(uint32_t socket, uint64_t now) {
   }
   core::Wakeable* waker = watched.waker.load(std::memory_order_acquire);
   if (waker != nullptr) waker->wake();
-  watched.state = Watch::kGrace;
-  watched.seen_rounds = engine_.rounds(engine_.receiver_of(socket));
+  look_again_after_grace(watched, Watch::kGrace, engine_.rounds(engine_.receiver_of(socket)), now);
+}
+
+void StandIn::look_again_after_grace(Watched& watched, Watch state, uint64_t rounds, uint64_t now) {
+  watched.state = state;
+  watched.seen_rounds = rounds;
   watched.look_at_ns = now + uint64_t{kGraceMs} * core::kNsPerMs;
 }
 
 void StandIn::look(uint32_t socket, uint64_t now) {
   Watched& watched = watched_[socket];
-  // An emptied socket ends the standing in, too: a loop that is back but has nothing to read does not move its counter.
-  if (engine_.rounds(engine_.receiver_of(socket)) != watched.seen_rounds ||
+  const uint64_t rounds = engine_.rounds(engine_.receiver_of(socket));
+  // A loop that polls by itself is busy and well: no need to be told of its datagrams. One that we wake must be rearmed.
+  if (rounds != watched.seen_rounds && watched.waker.load(std::memory_order_acquire) == nullptr) {
+    look_again_after_grace(watched, Watch::kNap, rounds, now);
+    return;
+  }
+  // Behind a nap a datagram may be a moment old, so it gets its full grace first. An emptied socket ends the standing in,
+  // too: a loop that is back but has nothing to read does not move its counter.
+  if (rounds != watched.seen_rounds || watched.state == Watch::kNap ||
       !is_readable(engine_.transport().socket(socket).fd())) {
     watched.state = Watch::kArmed;
     rearm(socket);

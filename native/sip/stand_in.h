@@ -3,9 +3,10 @@
 //
 // Ground rules
 // - It never asks the loop anything; it watches the loop's round counter. A datagram wakes it once (EPOLLONESHOT), it
-//   gives the loop a grace of some milliseconds, and looks again: if the loop has come round, or the socket is empty,
-//   it goes back to sleep, else it reads. So it costs at most one short wake-up for each grace under load, and nothing
-//   while no datagram comes.
+//   gives the loop a grace of some milliseconds, and looks again: if the socket is empty it goes back to sleep, if the
+//   loop has not come round it reads. While the loop comes round it naps from grace to grace without asking the kernel
+//   for datagrams. So it costs one short wake-up for each grace under load, nothing while no datagram comes, and a loop
+//   that gets stuck is noticed after one to two graces.
 // - Where the loop cannot poll the socket itself (no libuv symbols in the process), the receiver asks to be woken
 //   instead: then a datagram wakes the loop through `waker` and the loop calls rearm() when it has read.
 #pragma once
@@ -39,7 +40,7 @@ class StandIn {
   void rearm(uint32_t socket);
 
  private:
-  enum class Watch : uint8_t { kArmed, kGrace, kStanding };
+  enum class Watch : uint8_t { kArmed, kGrace, kNap, kStanding };
   struct Watched {
     Watch state = Watch::kArmed;
     uint64_t seen_rounds = 0;
@@ -51,6 +52,7 @@ class StandIn {
   void run();
   void on_readable(uint32_t socket, uint64_t now);
   void look(uint32_t socket, uint64_t now);
+  void look_again_after_grace(Watched& watched, Watch state, uint64_t rounds, uint64_t now);
   int next_timeout_ms(uint64_t now) const;
 
   SipEngine& engine_;

@@ -1,6 +1,5 @@
 // Receiver, worker, ticker and a canceller at once. Apart from engine_test.cc, which goes through the engine
 // step by step.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

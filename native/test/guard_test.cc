@@ -1,5 +1,4 @@
 // The guard: what the npm `sip` package must never be given, and the ordinary messages that it must get.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <string>

@@ -1,6 +1,5 @@
 // The header index against a naive model, over random valid messages and mutated ones. A run
 // prints its seed; SIP_ASYNC_TEST_SEED repeats it.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,7 +1,6 @@
 // The header index against messages written by hand: one table per IndexStatus and field, then the valid
 // oddities that RFC 4475 describes. Random and hostile messages are in header_index_model_test.cc, names,
 // lists and URIs in header_walk_test.cc.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <string>

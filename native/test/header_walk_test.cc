@@ -1,6 +1,5 @@
 // What callers use beside the index: names of methods, headers and statuses, walks over lines and lists, and
 // URIs.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <string>

@@ -1,5 +1,4 @@
 // Replies byte by byte, where they go, and that whatever is built can be read again.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <string>

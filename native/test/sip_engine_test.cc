@@ -1,6 +1,5 @@
 // An engine with sockets: numbering, reading in batches, handing over, and the way of a call from its request to the
 // reply of another thread.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cerrno>

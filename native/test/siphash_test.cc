@@ -1,5 +1,4 @@
 // SipHash-2-4-128 against the vectors of its authors: key 00 01 .. 0f, input 00 01 02 .. of each length.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cstdio>

@@ -1,6 +1,5 @@
 // The stand-in: it reads when the loop has not come round for the grace, stays out when it has, and sleeps when nothing
 // comes. The test is the receiver's loop.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // Ends that do not come from the route: CANCEL in every state, shutdown, a thread that died, a table or an arena that is
 // full, and messages that are none.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <string>

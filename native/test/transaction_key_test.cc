@@ -1,5 +1,4 @@
 // Which requests belong to one transaction, which do not, and that nobody else can make our To tags.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <set>

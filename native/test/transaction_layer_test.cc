@@ -1,7 +1,6 @@
 // Server transactions over real UDP, the test being the script: replies, retransmissions, timers, and the ends of a
 // route. CANCEL, and ending from outside, are in transaction_end_test.cc, threads against each other in
 // transaction_race_test.cc.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

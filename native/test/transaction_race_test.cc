@@ -1,5 +1,4 @@
 // Transactions with threads against each other: traffic, workers, CANCEL, ends from outside and readers at once.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -1,5 +1,4 @@
 // The table of transactions: chains, locks, and the way from a slot to its bucket.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <vector>

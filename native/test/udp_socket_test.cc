@@ -1,5 +1,4 @@
 // UDP sockets: opening, options, batches, the largest datagram, and what the network does to a sender.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <fcntl.h>
 
