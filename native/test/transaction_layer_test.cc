@@ -335,16 +335,20 @@ TEST_CASE("a stateless reply lets go of the request at once") {
 
 TEST_CASE("a route that ends without a reply, or throws: 500, and only then") {
   SipBed bed(unhurried());
-  const Task task = bed.run(numbered(1).text());
+  const SipRequest first = numbered(1);
+  const Task task = bed.run(first.text());
   CHECK_FALSE(bed.layer.finish(task, Outcome::kPending));
   CHECK_FALSE(bed.layer.finish(task, Outcome::kSuspended));
   CHECK(bed.layer.in_script() == 1);
   CHECK(bed.layer.finish(task, Outcome::kEnded));
-  bed.peer.expect(500);
+  const std::string ended = bed.peer.expect(500);
   CHECK_FALSE(bed.layer.finish(task, Outcome::kEnded));
   CHECK_FALSE(bed.layer.finish(Task{task.index, task.generation + 1}, Outcome::kEnded));
+  // The reply is the transaction's, so the route runs once however often the request comes.
+  bed.absorbed(first.text());
+  CHECK(bed.peer.receive() == ended);
+  bed.absorbed(first.ack(test::to_tag_of(ended)).text());
 
-  // Behind a suspension the reply is the transaction's, so the route runs once however often the request comes.
   const SipRequest invite = numbered(2);
   const Task resumed = bed.run(invite.text());
   REQUIRE(bed.layer.suspend_now(resumed, 1, SipBed::kGroup) == Status::kOk);
@@ -356,11 +360,12 @@ TEST_CASE("a route that ends without a reply, or throws: 500, and only then") {
   CHECK(bed.peer.receive() == reply);
   bed.absorbed(invite.ack(test::to_tag_of(reply)).text());
 
-  const Task provisional = bed.run(numbered(3).text());
+  const SipRequest third = numbered(3);
+  const Task provisional = bed.run(third.text());
   REQUIRE(bed.answer(provisional, 180) == Status::kOk);
   bed.peer.expect(180);
   CHECK(bed.layer.finish(provisional, Outcome::kThrew));
-  bed.peer.expect(500);
+  bed.absorbed(third.ack(test::to_tag_of(bed.peer.expect(500))).text());
   bed.peer.expect_silence();
   CHECK(count_of(bed.layer.counters.completed) == 3);
   bed.check_all_zero();
