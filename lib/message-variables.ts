@@ -41,12 +41,12 @@ export class MessageVariables extends MessageRun {
     return this.#variables.avp;
   }
 
-  /** Variables that may be nested maps (`$xavp(name=>field)`). */
+  /** Variables whose values may be nested maps (`$xavp(name=>field)`); they live where {@link avp} does. */
   get xavp(): Variables<NestedValue> {
     return this.#variables.xavp;
   }
 
-  /** The message flags 0 to 31 (`setflag`, `isflagset`). */
+  /** The message flags 0 to 31 (`setflag`, `isflagset`, `resetflag`); they live where {@link avp} does. */
   get flags(): Flags {
     return this.#variables.flags;
   }
@@ -99,7 +99,8 @@ export class MessageVariables extends MessageRun {
    * Leaves all header lines of this name out of the message that will be forwarded (`remove_hf`). As in Kamailio, they
    * still show in `header(name)`.
    *
-   * @returns whether the message has such a line
+   * @param name a header's name, in any case
+   * @returns whether the message, as it was received, has such a line; `false` with `INVALID_STATUS` for what is no name
    */
   removeHf(name: string): boolean {
     this.mustBeLive();

@@ -52,13 +52,13 @@ export class Variables<Value extends NestedValue = VariableValue> {
     this.#onChange = onChange;
   }
 
-  /** The value that was set last, or `null` (`$avp(name)`). Bytes are a copy. */
+  /** The newest value, or `null` when there is none (`$avp(name)`). Bytes are a copy. */
   get(name: string): Value | null {
     const value = this.#values.get(checkName(name))?.[0];
     return value === undefined ? null : copied(value);
   }
 
-  /** All values of a name, the newest first (`$(avp(name)[*])`). */
+  /** All values of a name, the newest first (`$(avp(name)[*])`); none is an empty array. */
   getAll(name: string): Value[] {
     return (this.#values.get(checkName(name)) ?? []).map(copied);
   }
