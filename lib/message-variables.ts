@@ -18,8 +18,12 @@ export class MessageVariables extends MessageRun {
   #isAskedFor = false;
 
   get #variables(): TransactionVariables {
-    this.#kept ??= this.#loadVariables() ?? new TransactionVariables(null);
+    this.#kept ??= this.#loadVariables() ?? this.#makeVariables(null);
     return this.#kept;
+  }
+
+  #makeVariables(stored: Uint8Array | null): TransactionVariables {
+    return new TransactionVariables(stored, () => this.mustBeLive());
   }
 
   /** What an earlier run of the call left; `undefined` when that is nothing. Asked for once. */
@@ -27,7 +31,7 @@ export class MessageVariables extends MessageRun {
     if (this.#isAskedFor || this.kind !== SLOT_KIND.message || this.state !== RUN_STATE.running) return undefined;
     this.#isAskedFor = true;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
-    return stored === null ? undefined : new TransactionVariables(stored);
+    return stored === null ? undefined : this.#makeVariables(stored);
   }
 
   /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. */
@@ -115,6 +119,14 @@ export class MessageVariables extends MessageRun {
     this.mustBeLive();
     this.#variables.noteChange();
     return this.#variables.changes;
+  }
+
+  /** Lines for the next reply that is made here. @internal */
+  protected get replyLines(): string {
+    return this.#changes?.replyLines ?? '';
+  }
+  protected set replyLines(lines: string) {
+    this.#change().replyLines = lines;
   }
 
   /** Whoever goes on with the call finds what was set. @returns a native status @internal */

@@ -43,7 +43,6 @@ let trySuspend: {
  * long as the call lives. docs/from-kamailio.md has every function beside Kamailio's.
  */
 export class Message extends MessageVariables {
-  #extraLines = '';
   #event: TkvEvent | undefined;
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ export class Message extends MessageVariables {
     this.mustBeLive();
     const header = headerLine(line);
     if (header === null) return this.refuse('INVALID_STATUS');
-    this.#extraLines += `${header}\r\n`;
+    this.replyLines += `${header}\r\n`;
     return this.done();
   }
 
@@ -164,9 +163,10 @@ export class Message extends MessageVariables {
     if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
     if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
-    const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
+    const lines = this.replyLines;
+    const status = native.reply(channel, this.index, this.generation, code, reason, lines, stateless);
     if (status !== STATUS.ok) return this.refuseStatus(status);
-    this.#extraLines = '';
+    if (lines !== '') this.replyLines = '';
     if (code >= 200) this.settled = true;
     return this.done();
   }

@@ -179,7 +179,11 @@ async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]
       const socket = number * config.children + child;
       const result = native.engineListen(engine, socket, host, port, config.recvBufferBytes, config.children > 1);
       if (result < 0) {
-        const cause = Object.assign(new Error(errnoText(result)), { errno: result, syscall: 'bind' });
+        const cause = Object.assign(new Error(errnoText(result)), {
+          errno: result,
+          code: getSystemErrorMap().get(result)?.[0],
+          syscall: 'bind',
+        });
         throw makeError('LISTEN', `${address.transport}:${address.host}:${port}: ${errnoText(result)}`, cause);
       }
       port = result; // a free port was asked for: the other receivers take the same
