@@ -17,3 +17,13 @@ export type { ParsedMessage } from './message-reader.ts';
 export { startProxy } from './proxy.ts';
 export type { CloseReport, Proxy } from './proxy.ts';
 export type { GroupStats, Percentiles, ProxyStats } from './stats.ts';
+export { htable, shv } from './variables/shared.ts';
+export type {
+  EntryOptions,
+  HashTable,
+  HashTableOptions,
+  SharedInput,
+  SharedStats,
+  SharedValue,
+  SharedVariables,
+} from './variables/shared.ts';
