@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -271,6 +272,16 @@ TEST_CASE("what has expired is dropped by writes to any other key") {
   CHECK(table.check_invariants());
 }
 
+TEST_CASE("of many that expire at one moment none is seen, however few were dropped yet") {
+  constexpr uint64_t kEntries = 2'000;
+  Bed table(with_entries(kEntries));
+  for (uint64_t i = 0; i < kEntries; ++i) table.set(std::to_string(i), number(1), kStart, 10);
+  uint64_t seen = 0;
+  for (uint64_t i = kEntries; i-- > 0;) seen += table.has(std::to_string(i), kStart + 10 * kMs);
+  CHECK(seen == 0);
+  CHECK(table.counted().expired == kEntries);
+}
+
 TEST_CASE("reading drops some of what has expired, and the key it asks for") {
   Bed table(with_entries(1));
   table.set("key", text("value"), kStart, 1);
@@ -382,6 +393,33 @@ TEST_CASE("a part tells keys of one hash apart") {
   CHECK(part.find(kHash, "c") == nullptr);
   for (const char* key : {"a", "b", "d"}) CHECK(part.find(kHash, key)->value == text(key));
   CHECK(part.check_invariants());
+}
+
+TEST_CASE("a part knows what expires first, whatever is set, moved and removed") {
+  Random random(50);
+  SharedTablePart part;
+  std::map<std::string, uint64_t> model;
+  for (uint64_t step = 0; step < rounds(50'000); ++step) {
+    const std::string key = std::to_string(random.below(300));
+    const uint64_t hash = std::stoull(key) * 0x9e37'79b9'7f4a'7c15u;
+    SharedEntry* entry = part.find(hash, key);
+    REQUIRE((entry != nullptr) == (model.count(key) != 0));
+    if (entry != nullptr && random.one_in(3)) {
+      part.remove(*entry);
+      delete entry;
+      model.erase(key);
+    } else {
+      if (entry == nullptr) entry = &part.insert(hash, key);
+      const uint64_t due_ns = random.one_in(5) ? kNeverDue : random.below(1'000);
+      part.set_due(*entry, due_ns);
+      model[key] = due_ns;
+    }
+    uint64_t next_due_ns = kNeverDue;
+    for (const auto& [name, due_ns] : model) next_due_ns = std::min(next_due_ns, due_ns);
+    REQUIRE(part.next_due_ns() == next_due_ns);
+    REQUIRE(part.size() == model.size());
+    if (step % 64 == 0) REQUIRE(part.check_invariants());
+  }
 }
 
 TEST_CASE("the more entries are allowed, the more parts share them") {
