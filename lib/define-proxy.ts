@@ -17,11 +17,16 @@ export interface GroupDefinition {
   usleep?: number;
   /** Tasks that may wait, 1 to 16,777,216. The default is 1024. */
   maxQueue?: number;
+  /**
+   * How many asynchronous handlers one worker of the group keeps going at once, 1 to 16,777,216; those that wait in
+   * `asyncSleep` count. Without it a worker takes whatever comes.
+   */
+  concurrency?: number;
 }
 
 /** `modparam("async", …)`, in Kamailio's spelling. */
 export interface AsyncParams {
-  /** Threads that resume what `asyncRoute` and `asyncSleep` suspended, 0 to 256. The default is 1. */
+  /** Threads that resume what `asyncRoute` suspended, 0 to 256; 0 switches it off. The default is 1. */
   workers?: number;
   /** The grain of the millisecond functions in ms, 0 to 30000; 0 switches them off. The default is 1. */
   ms_timer?: number;

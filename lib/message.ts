@@ -1,16 +1,15 @@
+import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts';
+import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
-import { makeError } from './errors.ts';
-import type { ErrorName, SipAsyncError } from './errors.ts';
-import { MessageReader } from './message-reader.ts';
-import { errorOfStatus, MODULE_GROUP_NUMBER } from './runtime.ts';
-import type { Runtime } from './runtime.ts';
-import { checkText, parseDelay } from './tm/arguments.ts';
+import { RUN_STATE } from './message-run.ts';
+import { MessageVariables } from './message-variables.ts';
+import { MODULE_GROUP_NUMBER } from './runtime.ts';
+import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
 
-const { status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
-const ACK = METHODS.indexOf('ACK');
+const { status: STATUS, ownThread } = native.constants;
 const MAX_REASON = 200;
-// eslint-disable-next-line no-control-regex
-const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+/** What is shown where there is no event, so that a script may ask without asking first. */
+const NO_EVENT = Object.freeze({ type: null, key: null, val: null, gname: null });
 
 /**
  * How a script ends where Kamailio says that a function "exits the execution of the script". No Error and no stack: it
@@ -33,13 +32,6 @@ let trySuspend: {
   taskGroupRoute: Suspending<[routename: string, groupname: string]>;
 };
 
-// What the script may still do with the message.
-const RUNNING = 0;
-const SLEEPING = 1; // awaits asyncSleep
-const SUSPENDED = 2; // goes on elsewhere
-const GIVEN_UP = 3; // exit() or drop()
-const ENDED = 4; // the route has returned
-
 /**
  * A SIP request in a route.
  *
@@ -47,70 +39,98 @@ const ENDED = 4; // the route has returned
  *
  * Functions that can fail return `false` and leave the reason in {@link asyncError}; arguments of a wrong type throw a
  * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
- * on it throws `SIPASYNC_ERR_SUSPENDED`.
+ * on it throws `SIPASYNC_ERR_SUSPENDED`, and once the route has returned, `SIPASYNC_ERR_STALE_HANDLE`. Reading goes on as
+ * long as the call lives. docs/from-kamailio.md has every function beside Kamailio's.
  */
-export class Message extends MessageReader {
-  /** Name of the route block that runs, `requestRoute` for the request route. */
-  readonly route: string;
-  #state = RUNNING;
-  #dropped = false;
-  #settled: boolean;
-  #error: SipAsyncError | null = null;
+export class Message extends MessageVariables {
   #extraLines = '';
-  #vars: Record<string, unknown> | undefined;
-  #controller: AbortController | undefined;
-  #sleeper: ((woken: boolean) => void) | undefined;
+  #event: TkvEvent | undefined;
 
-  /** @internal */
-  constructor(runtime: Runtime, index: number, generation: number, method: number, route: string) {
-    super(runtime, index, generation, method);
-    this.route = route;
-    this.#settled = method === ACK;
+  // ---- data tasks and events -----------------------------------------------------------------------------------------
+
+  /** The data of the data task that runs (`$async(data)`): a string, or a copy of the bytes; `null` in any other route. */
+  get asyncData(): string | Buffer | null {
+    if (this.kind !== SLOT_KIND.task || this.state === RUN_STATE.ended) return null;
+    return native.taskData(this.runtime.channel, this.index, this.generation);
   }
 
-  /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
-  get var(): Record<string, unknown> {
-    this.#vars ??= {};
-    return this.#vars;
+  /** The group that this thread is a worker of (`$async(gname)`); `null` in a receiver and in the module's workers. */
+  get asyncGname(): string | null {
+    return this.runtime.groupName;
+  }
+
+  /** The tkv event that runs (`$atkv(type)` and so on); all its members are `null` in any other route. */
+  get atkv(): TkvEvent | typeof NO_EVENT {
+    if (this.kind !== SLOT_KIND.event) return NO_EVENT;
+    this.#event ??= readTkv(this.runtime, this.index, this.generation) ?? undefined;
+    return this.#event ?? NO_EVENT;
   }
 
   /**
-   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps.
+   * Hands data to a route block that runs in a worker of the first group (`async_task_data`). That route sees a made-up
+   * request and the data in {@link asyncData}; this script goes on at once.
+   *
+   * @param routename a block of `route`
+   * @param data text, or bytes, which are copied; 1 MiB at the most
+   * @returns `true` when the task was taken (Kamailio's 1); `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`,
+   *   `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
    */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
+  asyncTaskData(routename: string, data: string | Uint8Array): boolean {
+    this.mustNotBeGivenUp();
+    return this.taken(sendTaskData(this.runtime, routename, data));
   }
 
-  /** Why the last function returned `false`; `null` after one that succeeded. */
-  get asyncError(): SipAsyncError | null {
-    return this.#error;
+  /**
+   * Hands data to a route block that runs in a worker of a group (`async_task_group_data`).
+   *
+   * @param groupname a group of `asyncWorkersGroup`, or "default"
+   * @returns as {@link asyncTaskData}; also `false` with `UNKNOWN_GROUP`
+   */
+  asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
+    this.mustNotBeGivenUp();
+    checkText(groupname, 'groupname');
+    return this.taken(sendTaskData(this.runtime, routename, data, groupname));
+  }
+
+  /**
+   * Emits an event that runs the event route of `asyncTkvEvcb` in the group `asyncTkvGname` (`async_tkv_emit`).
+   *
+   * @param type a whole number of 32 bits
+   * @param key any text
+   * @param value any text; together with the key 1 MiB at the most
+   * @returns `true` when the event was taken (Kamailio's 1); `false` with `TKV_DISABLED`, `OUT_OF_RANGE`, `GROUP_FULL`,
+   *   `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
+   */
+  asyncTkvEmit(type: number, key: string, value: string): boolean {
+    this.mustNotBeGivenUp();
+    return this.taken(emitTkv(this.runtime, type, key, value));
   }
 
   // ---- replies -------------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a header line to the next reply that is made here (`append_to_reply`).
+   * Adds a header line to the next reply of this run, a provisional one included (`append_to_reply`). It is not kept over
+   * a suspension other than `asyncSleep`.
    *
    * @param line one header, with or without the line end
    * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
    */
   appendToReply(line: string): boolean {
-    this.#mustBeLive();
-    checkText(line, 'line');
-    const header = line.replace(/\r?\n$/, '');
-    if (INVALID_IN_LINE.test(header) || !/^[^\s:]+\s*:/.test(header)) return this.#refuse('INVALID_STATUS');
+    this.mustBeLive();
+    const header = headerLine(line);
+    if (header === null) return this.refuse('INVALID_STATUS');
     this.#extraLines += `${header}\r\n`;
-    return this.#done();
+    return this.done();
   }
 
   /**
    * Replies through the transaction, from the thread that calls (`send_reply`). A final reply is repeated as RFC 3261
    * wants it, and retransmissions of the request are answered with it.
    *
-   * @param code 100 to 699
-   * @param reason the phrase; the usual one of the code when it is left out
-   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK), `INVALID_STATUS`
+   * @param code a whole number, 100 to 699
+   * @param reason the phrase, up to 200 characters; the usual one of the code when it is left out
+   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK, a data task, an event),
+   *   `INVALID_STATUS`
    */
   sendReply(code: number, reason = ''): boolean {
     return this.#reply(code, reason, false);
@@ -124,28 +144,31 @@ export class Message extends MessageReader {
   /**
    * Replies without a transaction (`sl_send_reply`): nothing is kept, and a retransmission is a new message. Once the
    * call was made a transaction (`tNewtran`, or a suspension) the reply goes through it all the same.
+   *
+   * @returns as {@link sendReply}
    */
   slSendReply(code: number, reason = ''): boolean {
     return this.#reply(code, reason, true);
   }
 
-  /** Replies 500 without a transaction (`sl_reply_error`). */
+  /** Replies 500 as {@link slSendReply} does (`sl_reply_error`). @returns as {@link sendReply} */
   slReplyError(): boolean {
     return this.#reply(500, '', true);
   }
 
   #reply(code: number, reason: string, stateless: boolean): boolean {
-    this.#mustBeLive();
+    this.mustBeLive();
     if (typeof code !== 'number') throw new TypeError(`code: expected a number, got ${typeof code}`);
     checkText(reason, 'reason');
-    if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
-    if (reason.length > MAX_REASON) return this.#refuse('INVALID_STATUS', 'reason');
+    if (!Number.isInteger(code) || code < 100 || code > 699) return this.refuse('INVALID_STATUS', String(code));
+    if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
+    if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
+    if (status !== STATUS.ok) return this.refuseStatus(status);
     this.#extraLines = '';
-    if (code >= 200) this.#settled = true;
-    return this.#done();
+    if (code >= 200) this.settled = true;
+    return this.done();
   }
 
   // ---- transaction ---------------------------------------------------------------------------------------------------
@@ -154,23 +177,24 @@ export class Message extends MessageReader {
    * Makes the request a transaction at once (`t_newtran`): an INVITE gets its 100, and every later reply goes through
    * the transaction. Suspending functions do this by themselves.
    *
-   * @returns `false` with `NO_TRANSACTION` (an ACK), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`, `CANCELLED`
+   * @returns `false` with `NO_TRANSACTION` (an ACK, a data task, an event), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`,
+   *   `CANCELLED`
    */
   tNewtran(): boolean {
-    this.#mustBeLive();
+    this.mustBeLive();
     const status = native.newTransaction(this.runtime.channel, this.index, this.generation);
-    return status === STATUS.ok ? this.#done() : this.#refuseStatus(status);
+    return status === STATUS.ok ? this.done() : this.refuseStatus(status);
   }
 
-  /** Ends the script here (`exit`). A call that has no final reply then gets 500. */
+  /** Ends the script here, from however deep a function (`exit`). A call that has no final reply then gets 500. */
   exit(): never {
-    this.#giveUp();
+    this.giveUp(false);
     throw SCRIPT_END;
   }
 
   /** Ends the script here and the message with it (`drop`): no reply is sent, retransmissions are absorbed. */
   drop(): never {
-    this.#dropped = this.#giveUp();
+    this.giveUp(true);
     throw SCRIPT_END;
   }
 
@@ -183,7 +207,7 @@ export class Message extends MessageReader {
    * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
    * @returns does not return on success (unless `modparam async return` says otherwise); `false` with `UNKNOWN_ROUTE`,
    *   `DELAY_OUT_OF_RANGE`, `NO_WORKERS`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`, `ALREADY_ANSWERED`,
-   *   `CANCELLED`; then nothing has changed
+   *   `CANCELLED`, `MODE_NO_TM`, or `PAYLOAD_TOO_LARGE` (the variables of the call); then nothing has changed
    */
   asyncRoute(routename: string, seconds: number | string): boolean {
     const result = trySuspend.route(this, routename, seconds);
@@ -207,36 +231,40 @@ export class Message extends MessageReader {
 
   /**
    * Suspends the call for so many seconds and goes on with the next statement, in the same thread, with every local
-   * variable kept (`async_sleep`).
+   * variable kept (`async_sleep`). It needs no workers.
    *
    * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
-   * @returns `true` when the time is over; `false` as {@link asyncRoute}, and with `CANCELLED` when the call was
-   *   cancelled meanwhile
+   * @returns a promise: `true` when the time is over; `false` with `CANCELLED` when the call was cancelled or ended
+   *   meanwhile, and at once with `DELAY_OUT_OF_RANGE`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`,
+   *   `ALREADY_ANSWERED`, `CANCELLED`, `MODE_NO_TM`
    */
   async asyncSleep(seconds: number | string): Promise<boolean> {
     const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
-    if (this.#refusesSuspension()) return false;
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+    if (this.refusesSuspension()) return false;
+    if (delay === null) return this.refuse('DELAY_OUT_OF_RANGE', String(seconds));
     return this.#sleep(delay * 1000, 1);
   }
 
   /**
-   * The same in milliseconds (`async_ms_sleep`).
+   * The same in milliseconds (`async_ms_sleep`). The due time rounds up to a multiple of `ms_timer`.
    *
    * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
+   * @returns as {@link asyncSleep}; also `false` with `MS_TIMER_DISABLED`
    */
   async asyncMsSleep(milliseconds: number | string): Promise<boolean> {
     const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
-    if (this.#refusesSuspension()) return false;
+    if (this.refusesSuspension()) return false;
     const { msTimerMs } = this.runtime.config.async;
-    if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+    if (msTimerMs === 0) return this.refuse('MS_TIMER_DISABLED');
+    if (delay === null) return this.refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
     return this.#sleep(delay, msTimerMs);
   }
 
   /**
-   * Suspends the call and runs a route block at once in the first worker group (`async_task_route`).
+   * Suspends the call and runs a route block at once in the first worker group (`async_task_route`): "default" when
+   * `asyncWorkers` makes it, else the first of `asyncWorkersGroup`.
    *
+   * @param routename a block of `route`
    * @returns as {@link asyncRoute}; also `false` with `GROUP_FULL`
    */
   asyncTaskRoute(routename: string): boolean {
@@ -248,6 +276,7 @@ export class Message extends MessageReader {
   /**
    * Suspends the call and runs a route block at once in a worker group (`async_task_group_route`).
    *
+   * @param routename a block of `route`
    * @param groupname a group of `asyncWorkersGroup`, or "default"
    * @returns as {@link asyncRoute}; also `false` with `UNKNOWN_GROUP`, `GROUP_FULL`
    */
@@ -262,40 +291,40 @@ export class Message extends MessageReader {
       route(msg, routename, seconds) {
         checkText(routename, 'routename');
         const delay = parseDelay(seconds, 'seconds', msg.runtime.maxSeconds);
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
-        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.refuse('DELAY_OUT_OF_RANGE', String(seconds));
         return msg.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
       },
       msRoute(msg, routename, milliseconds) {
         checkText(routename, 'routename');
         const delay = parseDelay(milliseconds, 'milliseconds', msg.runtime.maxMs);
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const { msTimerMs } = msg.runtime.config.async;
-        if (msTimerMs === 0) return msg.#refuse('MS_TIMER_DISABLED');
+        if (msTimerMs === 0) return msg.refuse('MS_TIMER_DISABLED');
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
-        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
         return msg.#suspend(route, msg.runtime.msGroup, delay, msTimerMs);
       },
       taskRoute(msg, routename) {
         checkText(routename, 'routename');
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
         const { firstGroup } = msg.runtime;
-        if (firstGroup < 0) return msg.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
+        if (firstGroup < 0) return msg.refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
         return msg.#queue(route, firstGroup);
       },
       taskGroupRoute(msg, routename, groupname) {
         checkText(routename, 'routename');
         checkText(groupname, 'groupname');
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
         const group = msg.runtime.groupNumbers.get(groupname);
-        if (group === undefined) return msg.#refuse('UNKNOWN_GROUP', groupname);
+        if (group === undefined) return msg.refuse('UNKNOWN_GROUP', groupname);
         return msg.#queue(route, group);
       },
     };
@@ -303,19 +332,23 @@ export class Message extends MessageReader {
 
   #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean | typeof ENDS {
     const { channel } = this.runtime;
+    const kept = this.keepVariables();
+    if (kept !== STATUS.ok) return this.refuseStatus(kept);
     return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
   }
 
   #queue(route: number, group: number): boolean | typeof ENDS {
+    const kept = this.keepVariables();
+    if (kept !== STATUS.ok) return this.refuseStatus(kept);
     return this.#gone(native.queueTask(this.runtime.channel, this.index, this.generation, route, group));
   }
 
   /** After a suspension: the script ends, or is told what `modparam async return` wants it told. */
   #gone(status: number): boolean | typeof ENDS {
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
-    this.#state = SUSPENDED;
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    this.state = RUN_STATE.suspended;
     this.owner = 0;
-    this.#error = null;
+    this.done();
     const { returnValue } = this.runtime.config.async;
     return returnValue === 0 ? ENDS : returnValue > 0;
   }
@@ -323,104 +356,8 @@ export class Message extends MessageReader {
   async #sleep(delayMs: number, roundMs: number): Promise<boolean> {
     const { channel } = this.runtime;
     const status = native.suspend(channel, this.index, this.generation, 0, ownThread, delayMs, roundMs);
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
-    this.#state = SLEEPING;
-    this.owner = 0;
-    const woken = await new Promise<boolean>((resolve) => {
-      this.#sleeper = resolve;
-    });
-    return woken ? this.#done() : this.#refuse('CANCELLED');
-  }
-
-  // ---- what may be done ----------------------------------------------------------------------------------------------
-
-  #mustBeLive(): void {
-    if (this.#state === RUNNING) return;
-    throw makeError(this.#state === ENDED ? 'STALE_HANDLE' : 'SUSPENDED');
-  }
-
-  /** @returns whether the call is this script's to end; behind a suspension (`return` not 0) only the script is */
-  #giveUp(): boolean {
-    if (this.#goesOnSuspended) return false;
-    this.#mustBeLive();
-    this.#state = GIVEN_UP;
-    return true;
-  }
-
-  /** With `return` other than 0 the script goes on behind a suspension. */
-  get #goesOnSuspended(): boolean {
-    return this.#state === SUSPENDED && this.runtime.config.async.returnValue !== 0;
-  }
-
-  /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
-  #refusesSuspension(): boolean {
-    if (this.runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
-    if (this.#state === RUNNING) return false;
-    if (this.#goesOnSuspended || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
-    if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');
-    throw makeError('SUSPENDED');
-  }
-
-  #refuse(name: ErrorName, detail?: string): false {
-    this.#error = makeError(name, detail);
-    return false;
-  }
-  #refuseStatus(status: number): false {
-    this.#error = errorOfStatus(status);
-    return false;
-  }
-  #done(): true {
-    this.#error = null;
-    return true;
-  }
-
-  // ---- for lib/script.ts ---------------------------------------------------------------------------------------------
-
-  /** Whether an asyncSleep is going on. @internal */
-  get isSleeping(): boolean {
-    return this.#state === SLEEPING;
-  }
-
-  /** Whether nothing needs to be sent any more. @internal */
-  get isSettled(): boolean {
-    return this.#settled;
-  }
-
-  /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */
-  goAsynchronous(): void {
-    this.owner = 0;
-  }
-
-  /** The sleep is over. @internal */
-  wake(): void {
-    if (this.#state !== SLEEPING) return;
-    this.#state = RUNNING;
-    this.#wakeSleeper(true);
-  }
-
-  /** The call was cancelled or ended from outside. @internal */
-  abandon(): void {
-    this.#settled = true;
-    // Made if it is not there: a handler that asks for the signal later must find it aborted.
-    this.#controller ??= new AbortController();
-    this.#controller.abort(makeError('CANCELLED'));
-    if (this.#state !== SLEEPING) return;
-    this.#state = RUNNING;
-    this.#wakeSleeper(false);
-  }
-
-  #wakeSleeper(woken: boolean): void {
-    const sleeper = this.#sleeper;
-    this.#sleeper = undefined;
-    sleeper?.(woken);
-  }
-
-  /** The route has returned or thrown. @returns the outcome for the addon @internal */
-  end(): number {
-    const state = this.#state;
-    this.#state = ENDED;
-    this.owner = 0;
-    if (state === SUSPENDED) return OUTCOME.suspended;
-    return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    const woken = await this.sleep();
+    return woken ? this.done() : this.refuse('CANCELLED');
   }
 }

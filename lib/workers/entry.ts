@@ -17,10 +17,11 @@ function say(message: FromWorker): void {
 try {
   const { default: definition } = (await import(moduleUrl)) as { default: unknown };
   if (!isProxyDefinition(definition)) throw new TypeError('the module does not export what defineProxy returns');
-  const runtime = makeRuntime(definition, config, makeLogger(config.log, place.name));
-  const script = new Script(runtime, config.groups[place.group]?.usleepUs ?? 0);
+  const runtime = makeRuntime(definition, config, makeLogger(config.log, place.name), place.group);
+  const script = new Script(runtime, config.groups[place.group]);
   const { thread, group, worker } = place;
   runtime.channel = native.channelOpen(engine, thread, group, worker, script.records, script.onBatch);
+  script.begin();
   port.on('message', (message: ToWorker) => {
     if (message.type === 'listen') {
       native.channelListen(runtime.channel);

@@ -139,8 +139,11 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   const bool early_trying =
       incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100;
   const uint32_t slot_index = slots_.try_acquire([&](Slot& slot) {
+    slot.kind.store(core::SlotKind::kMessage, std::memory_order_relaxed);
     slot.request = ref;
     slot.reply = kNoPayload;
+    slot.data = kNoPayload;
+    slot.variables = kNoPayload;
     slot.method = static_cast<uint8_t>(index.method);
     slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
     slot.timer_linked = 0;
@@ -228,9 +231,7 @@ void TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& i
   char tag[KeyMaker::kTagBytes];
   keys_.write_slot_tag(task.index, task.generation, tag);
   reply_statelessly(incoming, index, 200, {}, {tag, sizeof tag});
-  if (conclude(task, 487, {}, Word::kCancelled) == Status::kOk) {
-    counters.cancelled.fetch_add(1, std::memory_order_relaxed);
-  }
+  (void)conclude(task, 487, {}, Word::kCancelled);
 }
 
 }  // namespace sip_async::sip
