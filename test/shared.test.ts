@@ -216,8 +216,8 @@ describe('expiry', () => {
   });
 
   it('begins anew with set; with inc only where the table says so', async () => {
-    const fixed = fresh({ expireMs: 300 });
-    const moving = fresh({ expireMs: 300, updateExpire: true });
+    const fixed = fresh({ expireMs: 1000 });
+    const moving = fresh({ expireMs: 1000, updateExpire: true });
     for (const table of [fixed, moving]) {
       table.set('value', 1);
       table.inc('counter');
@@ -228,7 +228,7 @@ describe('expiry', () => {
       table.set('value', 1, { expireMs: 60_000 });
       table.inc('counter', 1, { expireMs: 60_000 });
     }
-    await until(startedMs + 300);
+    await until(startedMs + 1000);
     expect([fixed.has('value'), fixed.has('counter')]).toEqual([true, false]);
     expect([moving.has('value'), moving.get('counter')]).toEqual([true, 2]);
   });
