@@ -17,7 +17,7 @@ export interface Constants {
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
   /** Kinds of record that a batch holds. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number };
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -32,6 +32,10 @@ export interface Constants {
   readonly malformed: readonly string[];
   /** group number that stands for "the thread that suspended". */
   readonly ownThread: number;
+  /** The most that the data of a task, or the variables of a transaction, may take. */
+  readonly maxDataBytes: number;
+  /** Names of the values of one row of engineWaiting, in order. */
+  readonly waiting: readonly string[];
 }
 
 export type StatusName =
@@ -55,13 +59,17 @@ export interface Binding {
   engineListen(engine: number, socket: number, host: string, port: number, receiveBufferBytes: number, share: boolean): number;
   /** Starts ticker and stand-in. */
   engineStart(engine: number): void;
-  /** New requests get 503 from now on. */
-  engineStopIntake(engine: number): void;
-  /** Messages that wait for a route or are in one. */
+  /** New requests get 503 from now on; with `tasks` no data task or event is taken either. */
+  engineStopIntake(engine: number, tasks: boolean): void;
+  /** Messages that wait for a route or are in one, and tasks. */
   engineInScript(engine: number): number;
   /** Ends whatever is in a script with this reply. Returns how many calls that were. */
   engineConcludeAll(engine: number, code: number, reason: string): number;
-  /** A thread is gone: what it was running or had asleep gets 500. Returns how many calls that were. */
+  /** Ends the data tasks and events that wait. Returns how many that were. */
+  engineDropTasks(engine: number): number;
+  /** Writes a row of `constants.waiting` for each call and task that waits, as far as there is room; returns how many. */
+  engineWaiting(engine: number, out: Float64Array): number;
+  /** A thread is gone: what it was running or had asleep gets 500, its tasks end. Returns how many those were. */
   engineThreadGone(engine: number, thread: number): number;
   /** Ends the native threads and closes the sockets. */
   engineStop(engine: number): void;
@@ -74,11 +82,11 @@ export interface Binding {
    * group); `group` is -1 for a receiver. `onBatch(count)` is called with `count` records of `constants.record.words`
    * words each in `records`: index, generation, kind | method << 8, route. Returns the channel's number.
    */
-  channelOpen(engine: number, thread: number, group: number, worker: number, records: Uint32Array, onBatch: (count: number) => void): number;
+  channelOpen(engine: number, thread: number, group: number, worker: number, records: Uint32Array, onBatch: (count: number) => number): number;
   /** Receivers: starts to read the sockets. */
   channelListen(channel: number): void;
-  /** Goes on after a pause that `onBatch` asked for by returning true. */
-  channelRun(channel: number): void;
+  /** `onBatch` returns how many more tasks of its group the script has room for, 0 for a pause; this ends the pause. */
+  channelRun(channel: number, taskRoom: number): void;
   /** Keeps the event loop alive (true) or not. */
   channelRef(channel: number, ref: boolean): void;
   channelClose(channel: number): void;
@@ -90,6 +98,21 @@ export interface Binding {
   queueTask(channel: number, index: number, generation: number, route: number, group: number): Status;
   /** Ends a run outside of a batch. True when the call got its 500. */
   finish(channel: number, index: number, generation: number, outcome: number): boolean;
+
+  /**
+   * A data task (`kind` 1) or an event (2) for a route in a group, now or after `delayMs`. `data` and the two numbers come
+   * back by taskData and taskNumbers, in the thread that runs it. The handle is written into `handle`.
+   */
+  taskSubmit(channel: number, kind: number, route: number, group: number, data: string | Uint8Array, number: number, split: number, delayMs: number, handle: Uint32Array): Status;
+  taskData(channel: number, index: number, generation: number): string | Buffer | null;
+  taskNumbers(channel: number, index: number, generation: number, out: Uint32Array): void;
+  /** Ends what waits: a call with this reply, a task without one. */
+  waitingCancel(channel: number, index: number, generation: number, code: number, reason: string): Status;
+  /** What is suspended goes on now. */
+  waitingResume(channel: number, index: number, generation: number): Status;
+  /** Keeps bytes with a transaction, by the thread that runs its route; an empty array forgets them. */
+  variablesSave(channel: number, index: number, generation: number, bytes: Uint8Array): Status;
+  variablesLoad(channel: number, index: number, generation: number): Buffer | null;
 
   /** null: not there, or the call has ended (see messageIsCurrent). Folded lines are joined. */
   messageString(channel: number, index: number, generation: number, owner: number, field: number): string | null;

@@ -17,6 +17,11 @@ export interface GroupDefinition {
   usleep?: number;
   /** Tasks that may wait, 1 to 16,777,216. The default is 1024. */
   maxQueue?: number;
+  /**
+   * How many asynchronous handlers one worker of the group keeps going at once, 1 to 16,777,216; those that wait in
+   * `asyncSleep` count. Without it a worker takes whatever comes.
+   */
+  concurrency?: number;
 }
 
 /** `modparam("async", …)`, in Kamailio's spelling. */

@@ -18,6 +18,7 @@ export const ERROR_TEXT = {
   ALREADY_ANSWERED: 'the transaction has its final reply already',
   MODE_NO_TM: 'transactions are switched off (modparam async mode is 1)',
   TKV_DISABLED: 'tkv events are switched off (asyncTkvGname and asyncTkvEvcb are not both set)',
+  OUT_OF_RANGE: 'a number is not a whole number within the allowed range',
   PAYLOAD_TOO_LARGE: 'the data is larger than a slot can keep',
   SUSPENDED: 'the script gave this message up when it suspended, exited or dropped; nothing more can be done with it',
   CONFIG: 'the configuration is not valid',

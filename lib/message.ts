@@ -1,16 +1,25 @@
+import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts';
+import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { makeError } from './errors.ts';
 import type { ErrorName, SipAsyncError } from './errors.ts';
 import { MessageReader } from './message-reader.ts';
 import { errorOfStatus, MODULE_GROUP_NUMBER } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
-import { checkText, parseDelay } from './tm/arguments.ts';
+import { checkText, describe, parseDelay } from './tm/arguments.ts';
+import type { Flags } from './variables/flags.ts';
+import { TransactionVariables } from './variables/transaction-variables.ts';
+import type { NestedValue, Variables } from './variables/variables.ts';
 
 const { status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
 const ACK = METHODS.indexOf('ACK');
 const MAX_REASON = 200;
 // eslint-disable-next-line no-control-regex
 const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+const HEADER_NAME = /^[^\s:]+$/;
+const INVALID_IN_URI = /[\s<>"\u0000-\u001f\u007f]/; // eslint-disable-line no-control-regex
+/** What is shown where there is no event, so that a script may ask without asking first. */
+const NO_EVENT = Object.freeze({ type: null, key: null, val: null, gname: null });
 
 /**
  * How a script ends where Kamailio says that a function "exits the execution of the script". No Error and no stack: it
@@ -40,6 +49,19 @@ const SUSPENDED = 2; // goes on elsewhere
 const GIVEN_UP = 3; // exit() or drop()
 const ENDED = 4; // the route has returned
 
+function checkUri(uri: unknown, name: string): string {
+  checkText(uri, name);
+  if (uri === '' || INVALID_IN_URI.test(uri)) throw new TypeError(`${name}: expected a URI, got ${JSON.stringify(uri)}`);
+  return uri;
+}
+
+/** One header line without its end; `null` when it is none. */
+function headerLine(line: string): string | null {
+  checkText(line, 'line');
+  const header = line.replace(/\r?\n$/, '');
+  return INVALID_IN_LINE.test(header) || !/^[^\s:]+\s*:/.test(header) ? null : header;
+}
+
 /**
  * A SIP request in a route.
  *
@@ -58,14 +80,25 @@ export class Message extends MessageReader {
   #error: SipAsyncError | null = null;
   #extraLines = '';
   #vars: Record<string, unknown> | undefined;
+  readonly #kind: number;
+  #kept: TransactionVariables | undefined;
+  #event: TkvEvent | undefined;
   #controller: AbortController | undefined;
   #sleeper: ((woken: boolean) => void) | undefined;
 
   /** @internal */
-  constructor(runtime: Runtime, index: number, generation: number, method: number, route: string) {
+  constructor(
+    runtime: Runtime,
+    index: number,
+    generation: number,
+    method: number,
+    route: string,
+    kind: number = SLOT_KIND.message,
+  ) {
     super(runtime, index, generation, method);
     this.route = route;
-    this.#settled = method === ACK;
+    this.#kind = kind;
+    this.#settled = method === ACK || kind !== SLOT_KIND.message;
   }
 
   /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
@@ -87,6 +120,161 @@ export class Message extends MessageReader {
     return this.#error;
   }
 
+  // ---- what lives in the transaction ---------------------------------------------------------------------------------
+
+  get #variables(): TransactionVariables {
+    if (this.#kept === undefined) {
+      const { channel } = this.runtime;
+      const isMine = this.#kind === SLOT_KIND.message && this.#state === RUNNING;
+      this.#kept = new TransactionVariables(isMine ? native.variablesLoad(channel, this.index, this.generation) : null);
+    }
+    return this.#kept;
+  }
+
+  /** Variables with one or several values for each name (`$avp(name)`); see docs/variables.md for where they live. */
+  get avp(): Variables {
+    return this.#variables.avp;
+  }
+
+  /** Variables that may be nested maps (`$xavp(name=>field)`). */
+  get xavp(): Variables<NestedValue> {
+    return this.#variables.xavp;
+  }
+
+  /** The message flags 0 to 31 (`setflag`, `isflagset`). */
+  get flags(): Flags {
+    return this.#variables.flags;
+  }
+
+  /** The Request-URI (`$ru`). What is set here is what will be forwarded. @throws TypeError for what is no URI */
+  override get ruri(): string | null {
+    return this.#variables.changes.ruri ?? super.ruri;
+  }
+  override set ruri(uri: string) {
+    this.#change().ruri = checkUri(uri, 'ruri');
+  }
+
+  /** Where the message goes regardless of its Request-URI (`$du`); `null` when nothing was set. */
+  get du(): string | null {
+    return this.#variables.changes.du;
+  }
+  set du(uri: string | null) {
+    this.#change().du = uri === null ? null : checkUri(uri, 'du');
+  }
+
+  /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. What is set here will be forwarded. */
+  override get body(): string | null {
+    const { body } = this.#variables.changes;
+    if (body === null) return super.body;
+    return typeof body === 'string' ? body : Buffer.from(body).toString();
+  }
+  override set body(body: string | Uint8Array) {
+    if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
+      throw new TypeError(`body: expected a string or a Uint8Array, got ${describe(body)}`);
+    }
+    this.#change().body = typeof body === 'string' ? body : Buffer.from(body);
+  }
+
+  /**
+   * Adds a header line to the message that will be forwarded (`append_hf`). As in Kamailio, it does not show in
+   * `header(name)`.
+   *
+   * @param line one header, with or without the line end
+   * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
+   */
+  appendHf(line: string): boolean {
+    this.#mustBeLive();
+    const header = headerLine(line);
+    if (header === null) return this.#refuse('INVALID_STATUS');
+    this.#change().appendedLines.push(header);
+    return this.#done();
+  }
+
+  /**
+   * Leaves all header lines of this name out of the message that will be forwarded (`remove_hf`). As in Kamailio, they
+   * still show in `header(name)`.
+   *
+   * @returns whether the message has such a line
+   */
+  removeHf(name: string): boolean {
+    this.#mustBeLive();
+    checkText(name, 'name');
+    if (!HEADER_NAME.test(name)) return this.#refuse('INVALID_STATUS', name);
+    this.#change().removedNames.push(name);
+    this.#done();
+    return this.header(name) !== null;
+  }
+
+  #change() {
+    this.#mustBeLive();
+    this.#variables.noteChange();
+    return this.#variables.changes;
+  }
+
+  // ---- data tasks and events -----------------------------------------------------------------------------------------
+
+  /** The data of the data task that runs (`$async(data)`): a string, or a copy of the bytes; `null` in any other route. */
+  get asyncData(): string | Buffer | null {
+    if (this.#kind !== SLOT_KIND.task || this.#state === ENDED) return null;
+    return native.taskData(this.runtime.channel, this.index, this.generation);
+  }
+
+  /** The group that this thread is a worker of (`$async(gname)`); `null` in a receiver and in the module's workers. */
+  get asyncGname(): string | null {
+    return this.runtime.groupName;
+  }
+
+  /** The tkv event that runs (`$atkv(type)` and so on); all its members are `null` in any other route. */
+  get atkv(): TkvEvent | typeof NO_EVENT {
+    if (this.#kind !== SLOT_KIND.event) return NO_EVENT;
+    this.#event ??= readTkv(this.runtime, this.index, this.generation) ?? undefined;
+    return this.#event ?? NO_EVENT;
+  }
+
+  /**
+   * Hands data to a route block that runs in a worker of the first group (`async_task_data`). That route sees a made-up
+   * request and the data in {@link asyncData}; this script goes on at once.
+   *
+   * @param routename a block of `route`
+   * @param data text, or bytes, which are copied; 1 MiB at the most
+   * @returns `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`, `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
+   */
+  asyncTaskData(routename: string, data: string | Uint8Array): boolean {
+    this.#mustNotBeGivenUp();
+    return this.#taken(sendTaskData(this.runtime, routename, data));
+  }
+
+  /**
+   * Hands data to a route block that runs in a worker of a group (`async_task_group_data`).
+   *
+   * @param groupname a group of `asyncWorkersGroup`, or "default"
+   * @returns as {@link asyncTaskData}; also `false` with `UNKNOWN_GROUP`
+   */
+  asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
+    this.#mustNotBeGivenUp();
+    checkText(groupname, 'groupname');
+    return this.#taken(sendTaskData(this.runtime, routename, data, groupname));
+  }
+
+  /**
+   * Emits an event that runs the event route of `asyncTkvEvcb` in the group `asyncTkvGname` (`async_tkv_emit`).
+   *
+   * @param type a whole number of 32 bits
+   * @param key any text
+   * @param value any text; together with the key 1 MiB at the most
+   * @returns `false` with `TKV_DISABLED`, `OUT_OF_RANGE`, `NO_WORKERS`, `GROUP_FULL`, `PAYLOAD_TOO_LARGE`,
+   *   `SLOTS_EXHAUSTED`, `CLOSED`
+   */
+  asyncTkvEmit(type: number, key: string, value: string): boolean {
+    this.#mustNotBeGivenUp();
+    return this.#taken(emitTkv(this.runtime, type, key, value));
+  }
+
+  #taken(refusal: SipAsyncError | null): boolean {
+    this.#error = refusal;
+    return refusal === null;
+  }
+
   // ---- replies -------------------------------------------------------------------------------------------------------
 
   /**
@@ -97,9 +285,8 @@ export class Message extends MessageReader {
    */
   appendToReply(line: string): boolean {
     this.#mustBeLive();
-    checkText(line, 'line');
-    const header = line.replace(/\r?\n$/, '');
-    if (INVALID_IN_LINE.test(header) || !/^[^\s:]+\s*:/.test(header)) return this.#refuse('INVALID_STATUS');
+    const header = headerLine(line);
+    if (header === null) return this.#refuse('INVALID_STATUS');
     this.#extraLines += `${header}\r\n`;
     return this.#done();
   }
@@ -140,6 +327,7 @@ export class Message extends MessageReader {
     checkText(reason, 'reason');
     if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
     if (reason.length > MAX_REASON) return this.#refuse('INVALID_STATUS', 'reason');
+    if (this.#kind !== SLOT_KIND.message) return this.#refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
     if (status !== STATUS.ok) return this.#refuseStatus(status);
@@ -303,11 +491,21 @@ export class Message extends MessageReader {
 
   #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean | typeof ENDS {
     const { channel } = this.runtime;
+    if (!this.#keepVariables()) return false;
     return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
   }
 
   #queue(route: number, group: number): boolean | typeof ENDS {
+    if (!this.#keepVariables()) return false;
     return this.#gone(native.queueTask(this.runtime.channel, this.index, this.generation, route, group));
+  }
+
+  /** Whoever goes on with the call finds what was set. */
+  #keepVariables(): boolean {
+    if (this.#kept === undefined || !this.#kept.isChanged) return true;
+    const { channel } = this.runtime;
+    const status = native.variablesSave(channel, this.index, this.generation, this.#kept.serialize());
+    return status === STATUS.ok || this.#refuseStatus(status);
   }
 
   /** After a suspension: the script ends, or is told what `modparam async return` wants it told. */
@@ -339,6 +537,12 @@ export class Message extends MessageReader {
     throw makeError(this.#state === ENDED ? 'STALE_HANDLE' : 'SUSPENDED');
   }
 
+  /** Data tasks and events do nothing to the call, so a script that goes on behind its suspension may still start them. */
+  #mustNotBeGivenUp(): void {
+    if (this.#state === SLEEPING || this.#goesOnSuspended) return;
+    this.#mustBeLive();
+  }
+
   /** @returns whether the call is this script's to end; behind a suspension (`return` not 0) only the script is */
   #giveUp(): boolean {
     if (this.#goesOnSuspended) return false;
@@ -355,6 +559,7 @@ export class Message extends MessageReader {
   /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
   #refusesSuspension(): boolean {
     if (this.runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
+    if (this.#kind !== SLOT_KIND.message && this.#state === RUNNING) return !this.#refuse('NO_TRANSACTION');
     if (this.#state === RUNNING) return false;
     if (this.#goesOnSuspended || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
     if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { getSystemErrorMap } from 'node:util';
+import { emitTkv, sendTaskData } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { BoundAddress } from './bound-address.ts';
 import type { LogLevel } from './config/limits.ts';
@@ -10,12 +11,16 @@ import { checkConfig } from './config/schema.ts';
 import type { ProxyConfig } from './config/schema.ts';
 import type { ProxyDefinition, ProxySettings } from './define-proxy.ts';
 import { makeError } from './errors.ts';
+import type { SipAsyncError } from './errors.ts';
 import { makeLogger } from './log.ts';
 import { makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
 import { readStats } from './stats.ts';
 import type { ProxyStats } from './stats.ts';
+import { cancelWaiting, listWaiting } from './suspended.ts';
+import type { Handle, SuspendedEntry } from './suspended.ts';
+import { checkText } from './tm/arguments.ts';
 import { workerPlaces } from './workers/place.ts';
 import { WorkerPool } from './workers/pool.ts';
 
@@ -29,6 +34,8 @@ export interface CloseReport {
   drained: number;
   /** Calls that were answered 503 at the deadline. */
   answered: number;
+  /** Data tasks and events that had not begun at the deadline. */
+  dropped: number;
 }
 
 /** A running proxy, made by {@link startProxy}. It keeps the process alive until it is closed. */
@@ -42,6 +49,7 @@ export class Proxy {
   #closing: Promise<CloseReport> | undefined;
   #deadlineMs = Infinity;
   #lastStats: ProxyStats | undefined;
+  #error: SipAsyncError | null = null;
 
   /** @internal */
   constructor(engine: number, config: ProxyConfig, runtime: Runtime, pool: WorkerPool, addresses: BoundAddress[]) {
@@ -50,6 +58,56 @@ export class Proxy {
     this.#runtime = runtime;
     this.#pool = pool;
     this.addresses = addresses;
+  }
+
+  /** Why the last function of the proxy returned `false`; `null` after one that succeeded. */
+  get asyncError(): SipAsyncError | null {
+    return this.#error;
+  }
+
+  /**
+   * Hands data to a route block that runs in a worker of the first group (`async_task_data`).
+   *
+   * @returns as `msg.asyncTaskData`, with the reason in {@link asyncError}; `CLOSED` once `close()` was called
+   */
+  asyncTaskData(routename: string, data: string | Uint8Array): boolean {
+    return this.#taken(sendTaskData(this.#runtime, routename, data));
+  }
+
+  /** The same in a group (`async_task_group_data`). */
+  asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
+    checkText(groupname, 'groupname');
+    return this.#taken(sendTaskData(this.#runtime, routename, data, groupname));
+  }
+
+  /** Emits a tkv event (`async_tkv_emit`), as `msg.asyncTkvEmit`. */
+  asyncTkvEmit(type: number, key: string, value: string): boolean {
+    return this.#taken(emitTkv(this.#runtime, type, key, value));
+  }
+
+  #taken(refusal: SipAsyncError | null): boolean {
+    this.#error = refusal;
+    return refusal === null;
+  }
+
+  /**
+   * What waits: suspended calls, sleepers, queued tasks. Taken without stopping anything, so what comes and goes meanwhile
+   * may or may not be in it.
+   *
+   * @param options `limit`: how many at the most, 1000 by default
+   */
+  suspended(options: { limit?: number } = {}): SuspendedEntry[] {
+    return listWaiting(this.#engine, this.#runtime, options.limit);
+  }
+
+  /**
+   * Ends what waits: a call is answered 487, its sleeper wakes with `CANCELLED` and its `signal` aborts; a task is dropped.
+   *
+   * @param handle the `handle` of an entry of {@link suspended}
+   * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs), `CLOSED` in {@link asyncError}
+   */
+  cancel(handle: Handle): boolean {
+    return this.#taken(cancelWaiting(this.#runtime, handle));
   }
 
   /** Statistics as plain numbers. After `close()` they are those of the end. */
@@ -79,17 +137,19 @@ export class Proxy {
 
   async #close(): Promise<CloseReport> {
     const engine = this.#engine;
-    native.engineStopIntake(engine);
+    native.engineStopIntake(engine, false);
     const open = native.engineInScript(engine);
     while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
       await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
     }
+    native.engineStopIntake(engine, true);
     const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
+    const dropped = native.engineDropTasks(engine);
     await this.#pool.close();
     this.#lastStats = readStats(engine, this.#config);
     native.channelClose(this.#runtime.channel);
     native.engineStop(engine);
-    return { drained: Math.max(0, open - answered), answered };
+    return { drained: Math.max(0, open - answered - dropped), answered, dropped };
   }
 }
 

@@ -21,6 +21,11 @@ export interface Runtime {
   readonly msGroup: number;
   /** Where `asyncTaskRoute` goes: the first group that is not the module's, or -1. */
   readonly firstGroup: number;
+  /** Where tkv events go, or -1 when they are switched off. */
+  readonly tkvGroup: number;
+  readonly tkvRoute: RouteHandler | undefined;
+  /** The group that this thread is a worker of; `null` in a receiver and in the module's own workers, as in Kamailio. */
+  readonly groupName: string | null;
   readonly maxSeconds: number;
   readonly maxMs: number;
 }
@@ -32,9 +37,16 @@ export const MODULE_GROUP_NUMBER = 0;
  * Puts together what the routes of one thread need. A route that the main thread has and this thread's copy of the
  * module has not (a module that decides by thread what it exports) has no handler here; running it is a 500.
  */
-export function makeRuntime(definition: ProxyDefinition, config: ProxyConfig, logger: Logger): Runtime {
+export function makeRuntime(
+  definition: ProxyDefinition,
+  config: ProxyConfig,
+  logger: Logger,
+  group = -1,
+): Runtime {
   const groups = config.groups.map((group) => group.name);
   const handlers = definition.route ?? {};
+  const events = definition.eventRoute ?? {};
+  const { tkv } = config;
   return {
     channel: -1,
     config,
@@ -45,6 +57,9 @@ export function makeRuntime(definition: ProxyDefinition, config: ProxyConfig, lo
     groupNumbers: new Map(groups.map((name, number) => [name, number] as const).slice(MODULE_GROUP_NUMBER + 1)),
     msGroup: Math.max(MODULE_GROUP_NUMBER, groups.indexOf('default')),
     firstGroup: groups.length > 1 ? 1 : -1,
+    tkvGroup: tkv.group === null || tkv.eventRoute === null ? -1 : groups.indexOf(tkv.group),
+    tkvRoute: tkv.eventRoute !== null && Object.hasOwn(events, tkv.eventRoute) ? events[tkv.eventRoute] : undefined,
+    groupName: group > MODULE_GROUP_NUMBER ? groups[group]! : null,
     maxSeconds: config.async.maxSleepMs === null ? 100 : config.async.maxSleepMs / 1000,
     maxMs: config.async.maxSleepMs ?? 30_000,
   };

@@ -1,3 +1,5 @@
+import { SLOT_KIND } from './async/data-task.ts';
+import type { GroupConfig } from './config/groups.ts';
 import type { RouteHandler } from './define-proxy.ts';
 import { native } from './binding.ts';
 import { Message, SCRIPT_END } from './message.ts';
@@ -5,6 +7,10 @@ import type { Runtime } from './runtime.ts';
 
 const { record: RECORD, outcome: OUTCOME } = native.constants;
 const MARK = OUTCOME.mark;
+const OPTIONS = native.constants.methods.indexOf('OPTIONS');
+
+/** What the addon takes for "as many as come". */
+const UNLIMITED = 0xffff_ffff;
 
 /** Records that one batch holds; at least as many as the addon reads datagrams at a time. */
 const BATCH = 128;
@@ -25,25 +31,49 @@ export class Script {
   /** Those of them whose handler has returned while a sleep that it did not wait for goes on. */
   readonly #left = new Set<Message>();
   readonly #pauseMs: number;
+  readonly #concurrency: number;
+  /** Between two batches (`usleep`): no task is to come, whatever else does. */
+  #isPausing = false;
+  /** As many asynchronous handlers are going on as may: the next that settles asks for more tasks. */
+  #isFull = false;
 
-  /** @param usleepUs the pause between batches; it rounds up to a millisecond, because a worker's loop must go on */
-  constructor(runtime: Runtime, usleepUs = 0) {
+  /** @param group the group that this thread works for; its pause rounds up to a millisecond, because a loop must go on */
+  constructor(runtime: Runtime, group?: Pick<GroupConfig, 'usleepUs' | 'concurrency'>) {
     this.#runtime = runtime;
-    this.#pauseMs = Math.ceil(usleepUs / 1000);
+    this.#pauseMs = Math.ceil((group?.usleepUs ?? 0) / 1000);
+    this.#concurrency = group?.concurrency || UNLIMITED;
   }
 
-  /** Called by the addon with `count` records. True asks it to wait for `channelRun`. */
-  readonly onBatch = (count: number): boolean => {
+  /** Called by the addon with `count` records. Returns how many more tasks it may bring; 0 is a pause until `channelRun`. */
+  readonly onBatch = (count: number): number => {
     const records = this.records;
     for (let i = 0, at = 0; i < count; i += 1, at += RECORD.words) {
       const info = records[at + 2]!;
       const outcome = this.#runRecord(info & 0xff, records[at]!, records[at + 1]!, (info >> 8) & 0xff, records[at + 3]!);
       records[at + 2] = (outcome | MARK) >>> 0;
     }
-    if (this.#pauseMs === 0) return false;
-    setTimeout(() => native.channelRun(this.#runtime.channel), this.#pauseMs);
-    return true;
+    if (this.#pauseMs > 0 && !this.#isPausing) {
+      this.#isPausing = true;
+      setTimeout(() => {
+        this.#isPausing = false;
+        this.#goOn();
+      }, this.#pauseMs);
+    }
+    return this.#room();
   };
+
+  #room(): number {
+    if (this.#isPausing) return 0;
+    if (this.#concurrency === UNLIMITED) return UNLIMITED;
+    const room = Math.max(0, this.#concurrency - this.#running.size);
+    this.#isFull = room === 0;
+    return room;
+  }
+
+  #goOn(): void {
+    const room = this.#room();
+    if (room > 0) native.channelRun(this.#runtime.channel, room);
+  }
 
   #runRecord(kind: number, index: number, generation: number, method: number, route: number): number {
     if (kind === RECORD.request) {
@@ -54,6 +84,16 @@ export class Script {
       const name = this.#runtime.config.routes.route[route]!;
       const message = new Message(this.#runtime, index, generation, method, name);
       return this.#run(message, this.#runtime.routes[route]);
+    }
+    if (kind === RECORD.task) {
+      const name = this.#runtime.config.routes.route[route]!;
+      const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.task);
+      return this.#run(message, this.#runtime.routes[route]);
+    }
+    if (kind === RECORD.event) {
+      const name = this.#runtime.config.tkv.eventRoute ?? '';
+      const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.event);
+      return this.#run(message, this.#runtime.tkvRoute);
     }
     // A sleeper comes back, or has ended; either way its own promise goes on.
     const message = this.#running.get(index);
@@ -93,6 +133,7 @@ export class Script {
     if (outcome !== OUTCOME.pending) {
       native.finish(this.#runtime.channel, message.index, message.generation, outcome);
     }
+    if (this.#isFull) this.#goOn();
   }
 
   /** A run came to its end. What it left behind decides what the addon has to do. */

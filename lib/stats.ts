@@ -55,6 +55,14 @@ export interface ProxyStats {
     /** From the due time to its being noticed. */
     latenessMs: Percentiles;
   };
+  /** Data tasks and tkv events. */
+  tasks: {
+    /** Waiting or running. */
+    active: number;
+    done: number;
+    /** Cancelled, or ended with their thread or with the proxy. */
+    dropped: number;
+  };
   groups: Record<string, GroupStats>;
   transport: {
     /** Datagrams. */
@@ -134,6 +142,7 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       cancelled: of('timersCancelled'),
       latenessMs: percentiles(all, 'lateness'),
     },
+    tasks: { active: of('tasksActive'), done: of('tasksDone'), dropped: of('tasksDropped') },
     groups: Object.fromEntries(groups),
     transport: {
       received: of('received'),

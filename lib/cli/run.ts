@@ -23,8 +23,9 @@ export async function run(args: RunArgs): Promise<number> {
       // A signal after the first takes all patience away.
       const timeoutMs = closing === undefined ? args.timeoutMs : 0;
       const closed = proxy.close(timeoutMs === null ? {} : { timeoutMs });
-      closing ??= closed.then(({ answered }) => {
+      closing ??= closed.then(({ answered, dropped }) => {
         if (answered > 0) process.stderr.write(`sip-async: open calls answered 503: ${answered}\n`);
+        if (dropped > 0) process.stderr.write(`sip-async: data tasks dropped: ${dropped}\n`);
         resolve();
       });
     };

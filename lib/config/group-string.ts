@@ -3,7 +3,7 @@ import { quote } from './faults.ts';
 import { didYouMean } from './nearest.ts';
 
 /** The keys of a group, in the spelling of its object form. */
-export const GROUP_KEYS = ['name', 'workers', 'nonblock', 'usleep', 'maxQueue'] as const;
+export const GROUP_KEYS = ['name', 'workers', 'nonblock', 'usleep', 'maxQueue', 'concurrency'] as const;
 
 const KEY_OF_SPELLING = new Map<string, string>(GROUP_KEYS.map((key) => [key.toLowerCase(), key]));
 

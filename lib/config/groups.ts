@@ -18,6 +18,8 @@ export interface GroupConfig {
   nonblock: boolean;
   usleepUs: number;
   maxQueue: number;
+  /** How many asynchronous handlers one worker keeps going; 0 is as many as come. */
+  concurrency: number;
 }
 
 /** A group as far as it could be read: without its name when that is faulty. */
@@ -44,11 +46,12 @@ const groupSchema = z.strictObject({
   nonblock: flag().optional(),
   usleep: integer(LIMITS.groupUsleepUs).optional(),
   maxQueue: integer(LIMITS.groupMaxQueue).optional(),
+  concurrency: integer(LIMITS.groupConcurrency).optional(),
 });
 
 /** A group whose definition says no more than its name and size. */
 export function plainGroup(name: string, workers: number): GroupConfig {
-  return { name, workers, nonblock: false, usleepUs: 0, maxQueue: DEFAULTS.groupMaxQueue };
+  return { name, workers, nonblock: false, usleepUs: 0, maxQueue: DEFAULTS.groupMaxQueue, concurrency: 0 };
 }
 
 function readGroup(input: unknown, path: Path, faults: Faults): GroupEntry {
@@ -65,6 +68,7 @@ function readGroup(input: unknown, path: Path, faults: Faults): GroupEntry {
     nonblock: Boolean(values.nonblock),
     usleepUs: values.usleep ?? 0,
     maxQueue: values.maxQueue ?? DEFAULTS.groupMaxQueue,
+    concurrency: values.concurrency ?? 0,
   };
   return { path, name: values.name ?? null, config };
 }

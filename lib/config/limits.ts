@@ -26,6 +26,7 @@ export const LIMITS = {
   groupWorkers: { min: 1, max: 256 },
   groupUsleepUs: { min: 0, max: 10_000_000 },
   groupMaxQueue: { min: 1, max: 16_777_216 },
+  groupConcurrency: { min: 1, max: 16_777_216 },
   groupNameBytes: { min: 1, max: 62 },
   moduleWorkers: { min: 0, max: 256 },
   msTimerMs: { min: 0, max: 30_000 },

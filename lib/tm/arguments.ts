@@ -17,6 +17,7 @@ export function parseDelay(value: unknown, name: string, max: number): number | 
   return Number.isInteger(delay) && delay >= 1 && delay <= max ? delay : null;
 }
 
-function describe(value: unknown): string {
+/** The type of a value, for the message of a TypeError. */
+export function describe(value: unknown): string {
   return value === null ? 'null' : typeof value;
 }

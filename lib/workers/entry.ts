@@ -17,8 +17,8 @@ function say(message: FromWorker): void {
 try {
   const { default: definition } = (await import(moduleUrl)) as { default: unknown };
   if (!isProxyDefinition(definition)) throw new TypeError('the module does not export what defineProxy returns');
-  const runtime = makeRuntime(definition, config, makeLogger(config.log, place.name));
-  const script = new Script(runtime, config.groups[place.group]?.usleepUs ?? 0);
+  const runtime = makeRuntime(definition, config, makeLogger(config.log, place.name), place.group);
+  const script = new Script(runtime, config.groups[place.group]);
   const { thread, group, worker } = place;
   runtime.channel = native.channelOpen(engine, thread, group, worker, script.records, script.onBatch);
   port.on('message', (message: ToWorker) => {

@@ -116,10 +116,10 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
   Slot& slot = slots_.at(task.index);
   // Written before the step because the next owner may read it the moment the step is done; while the route runs these
   // are this thread's own, so a refused step leaves nothing that anybody looks at.
-  slot.route = route;
+  slot.route.store(route, std::memory_order_relaxed);
   slot.group.store(group, std::memory_order_relaxed);
   slot.thread.store(thread, std::memory_order_relaxed);
-  slot.due_tick = due_tick;
+  slot.due_tick.store(due_tick, std::memory_order_relaxed);
   if (handler_ != nullptr) handler_->before_suspension(task);
   const Status status = slots_.suspend(task.index, task.generation, Run::kSuspended, suspension);
   if (status != Status::kOk) {
@@ -141,7 +141,8 @@ Status Engine::suspend_now(Task task, uint64_t now, uint16_t route, uint16_t gro
   WorkerGroup& target = *groups_[group_number];
   if (const Status refusal = target.admit(); refusal != Status::kOk) return refusal;
   Slot& slot = slots_.at(task.index);
-  slot.route = route;
+  slot.route.store(route, std::memory_order_relaxed);
+  slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
   slot.group.store(group_number, std::memory_order_relaxed);
   slot.queued_ns.store(now, std::memory_order_relaxed);
   if (handler_ != nullptr) handler_->before_suspension(task);
@@ -159,6 +160,63 @@ Status Engine::suspend_now(Task task, uint64_t now, uint16_t route, uint16_t gro
   }
   target.wake_one();
   return Status::kOk;
+}
+
+Status Engine::submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns) {
+  if (delay_ns == 0) {
+    if (groups_[group]->push(task)) {
+      groups_[group]->wake_one();
+      return Status::kOk;
+    }
+    groups_[group]->counters.refused.fetch_add(1, std::memory_order_relaxed);
+    Run was = Run::kIdle;
+    // A scan that ends everything may have been here; then it owned the task and has ended it as any other.
+    if (slots_.conclude(task.index, task.generation, 0, was) != Status::kOk) return Status::kOk;
+    slots_.release(task.index);
+    return Status::kGroupFull;
+  }
+  // By way of running, the one state that suspends.
+  if (slots_.begin_run(task.index, task.generation) != Status::kOk) return Status::kOk;
+  const Status status = suspend_until(task, now + delay_ns, 1, route, group, kNone);
+  if (status == Status::kOk) return status;
+  Word before(0);
+  (void)slots_.end_run(task.index, task.generation, before);
+  slots_.release(task.index);
+  return status;
+}
+
+Status Engine::resume(Task task, uint64_t now) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  const Word word = slots_.word(task.index);
+  if (word.generation() != task.generation) return Status::kStaleHandle;
+  if (word.run() != Run::kSuspended) return Status::kNotSuspended;
+  // For the case that the queue has no room: taken before, so that nothing can fail behind the step.
+  const uint32_t node = take_node();
+  if (node == kNone) return Status::kSlotsExhausted;
+  if (slots_.make_due(task.index, task.generation, word.suspension()) != Status::kOk) {
+    nodes_->free.push(node, node_link());
+    return Status::kNotSuspended;
+  }
+  counters.withdrawn.fetch_add(1, std::memory_order_relaxed);
+  Slot& slot = slots_.at(task.index);
+  slot.queued_ns.store(now, std::memory_order_relaxed);
+  const uint16_t group = slot.group.load(std::memory_order_relaxed);
+  if (group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task) : groups_[group]->push(task)) {
+    nodes_->free.push(node, node_link());
+    if (group != kOwnThread) groups_[group]->wake_one();
+  } else {
+    offer_again(node, task, clock_.tick_at(now) + 1);
+  }
+  return Status::kOk;
+}
+
+// No room in the queue now. The call stays due and is offered again with every tick until there is.
+void Engine::offer_again(uint32_t node_index, Task task, uint64_t tick) {
+  TimerNode& node = wheel_.node(node_index);
+  node.slot = task.index;
+  node.generation = task.generation;
+  node.suspension = kPushAgain;
+  insert(node_index, tick);
 }
 
 bool Engine::hand_over(uint32_t index, uint32_t generation) {
@@ -197,9 +255,7 @@ void Engine::expire(uint32_t node_index, uint64_t now) {
     nodes_->free.push(node_index, node_link());
     return;
   }
-  // No room in the queue now. The call stays due and is offered again with every tick until there is.
-  node.suspension = kPushAgain;
-  insert(node_index, clock_.tick_at(now) + 1);
+  offer_again(node_index, Task{index, generation}, clock_.tick_at(now) + 1);
 }
 
 void Engine::wake_touched() {

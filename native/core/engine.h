@@ -75,6 +75,13 @@ class Engine {
   // A waiting or running call is to end with a final reply from outside its route; see SlotTable::conclude. A handler
   // that sleeps or runs is told through its inbox.
   Status conclude(Task task, uint64_t flags, Run& was);
+  // A new task, without a message behind it, for a route in a group: at once, or after `delay`. `prepare(Slot&)` fills
+  // in what the layer above keeps. On anything but kOk there is no task, and what prepare stored is the caller's again.
+  template <class Prepare>
+  Status submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare, Task& out);
+  // A suspended call goes on now, before its time, with the route it was suspended for.
+  Status resume(Task task, uint64_t now);
+
   // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
   Status begin_run(Task task, uint32_t thread, uint64_t now);
 
@@ -122,12 +129,14 @@ class Engine {
   }
   uint32_t take_node();
   void insert(uint32_t node, uint64_t due_tick);
+  void offer_again(uint32_t node, Task task, uint64_t tick);
   void run_ticker();
   void expire(uint32_t node, uint64_t now);
   bool hand_over(uint32_t index, uint32_t generation);
   // Tells a thread, if it is one, that a call it runs or sleeps in has ended.
   void tell(uint32_t thread, Task task);
   void wake_touched();
+  Status submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns);
 
   Region region_;
   SlotTable slots_;
@@ -151,5 +160,21 @@ class Engine {
   // The ticker's own: what it has pushed to since it last woke anybody.
   std::vector<uint8_t> touched_groups_;
 };
+
+template <class Prepare>
+Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare, Task& out) {
+  if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
+  const uint32_t index = slots_.try_acquire([&](Slot& slot) {
+    slot.route.store(route, std::memory_order_relaxed);
+    slot.group.store(group, std::memory_order_relaxed);
+    slot.thread.store(kNone, std::memory_order_relaxed);
+    slot.queued_ns.store(now, std::memory_order_relaxed);
+    slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
+    prepare(slot);
+  });
+  if (index == kNone) return Status::kSlotsExhausted;
+  out = Task{index, slots_.word(index).generation()};
+  return submit_to(out, route, group, now, delay_ns);
+}
 
 }  // namespace sip_async::core

@@ -24,9 +24,9 @@ class PayloadPool {
  public:
   static constexpr size_t kUnit = 64;
   static constexpr size_t kHeaderBytes = 8;
-  // 128, 192, then four even steps for each doubling from 256 bytes to 80 KiB: at most a fifth of a larger block is
-  // left over.
-  static constexpr uint32_t kClasses = 36;
+  // 128, 192, then four even steps for each doubling from 256 bytes to 1.25 MiB: at most a fifth of a larger block
+  // is left over.
+  static constexpr uint32_t kClasses = 52;
 
   static size_t region_bytes(size_t arena_bytes);
   PayloadPool(Region& region, size_t arena_bytes);

@@ -1,4 +1,5 @@
-// A slot: one server transaction (or one message without a transaction) from its arrival to the end of its wait time.
+// A slot: one server transaction (or one message without a transaction) from its arrival to the end of its wait time, or
+// one task that carries data of the script's own.
 //
 // The state word is the truth about it. Every step is one compare-and-swap on this word; queues and wheel only hold
 // (index, generation, suspension) and are believed only as far as the word agrees.
@@ -28,6 +29,9 @@
 #include "core/payload_pool.h"
 
 namespace sip_async::core {
+
+// What a slot stands for: a message that came in, data for a route, or an event for an event route.
+enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2 };
 
 enum class Run : uint8_t { kIdle = 0, kReceived = 1, kRunning = 2, kSuspended = 3, kDue = 4 };
 
@@ -76,11 +80,13 @@ struct alignas(kCacheLine) Slot {
 
   // Owner: whoever holds the run state (the receiver before `received` is published, then the thread that runs the
   // route); handed on by the state word.
-  uint16_t route;  // number of the route to run next
-  // Number of the group that runs it, or Engine::kOwnThread. The owner writes it; a scan for the sleepers of a thread
-  // that died reads it, too. Relaxed: the scan believes it only together with the state word.
+  //
+  // Number of the route to run next, of the group that runs it (or Engine::kOwnThread), and the tick at which the
+  // suspension ends. Written by the owner; read by scans, too: for the sleepers of a thread that died, and for the list
+  // of what is suspended. Relaxed: a scan believes them only together with the state word.
+  std::atomic<uint16_t> route;
   std::atomic<uint16_t> group;
-  uint64_t due_tick;   // tick at which the suspension ends
+  std::atomic<uint64_t> due_tick;
   uint64_t action_ns;  // when the running route last replied or suspended
   // The JavaScript thread that runs it or that the sleeper belongs to. Written by that thread, read by whoever ends the
   // call from outside and must tell it; sequentially consistent together with the state word, see Engine::begin_run.
@@ -100,11 +106,18 @@ struct alignas(kCacheLine) Slot {
   uint64_t timer_tick;   // when the slot's own timer shall fire
   uint64_t end_tick;     // timer H: when to give up waiting for ACK
   uint32_t interval_ms;  // timer G: present interval
+  // Written before the slot is published, constant for this life; read by scans. Relaxed, as the key below.
+  std::atomic<SlotKind> kind;
 
   // Transaction key. Written before the slot is published and then constant for this life; atomic (relaxed) because a
   // stale handle may read it while the next life is being set up, and finds out under the bucket's lock.
   std::atomic<uint64_t> key_high;
   std::atomic<uint64_t> key_low;
+
+  // A task's: what it carries. Set before the slot is published, freed by whoever ends it.
+  PayloadRef data;
+  // A transaction's variables as the script last saved them. The owner's; freed together with the request.
+  PayloadRef variables;
 };
 static_assert(sizeof(Slot) == 2 * kCacheLine);
 

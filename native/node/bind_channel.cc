@@ -36,7 +36,7 @@ napi_value listen(napi_env env, napi_callback_info info) {
   return with_channel(env, info, [](Channel& channel, const auto&) { channel.listen(); });
 }
 napi_value run(napi_env env, napi_callback_info info) {
-  return with_channel(env, info, [](Channel& channel, const auto&) { channel.run(); });
+  return with_channel(env, info, [](Channel& channel, const auto& args) { channel.run(args.u32(1)); });
 }
 napi_value ref(napi_env env, napi_callback_info info) {
   return with_channel(env, info, [](Channel& channel, const auto& args) { channel.ref(args.boolean(1)); });

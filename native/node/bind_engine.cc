@@ -1,5 +1,6 @@
 // Engines: putting together, sockets, start and stop, statistics.
 #include <cstring>
+#include <iterator>
 
 #include "node/args.h"
 #include "node/environment.h"
@@ -104,9 +105,12 @@ napi_value start(napi_env env, napi_callback_info info) {
 }
 
 napi_value stop_intake(napi_env env, napi_callback_info info) {
-  const Args<1> args(env, info);
+  const Args<2> args(env, info);
   const auto entry = entry_of(args.u32(0));
-  if (sip::SipEngine* engine = engine_of(entry)) engine->transactions().stop_intake();
+  if (sip::SipEngine* engine = engine_of(entry)) {
+    engine->transactions().stop_intake();
+    if (args.boolean(1)) engine->tasks().stop_intake();
+  }
   return nullptr;
 }
 
@@ -114,7 +118,7 @@ napi_value in_script(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
   const auto entry = entry_of(args.u32(0));
   sip::SipEngine* engine = engine_of(entry);
-  return make_u32(env, engine == nullptr ? 0 : engine->transactions().in_script());
+  return make_u32(env, engine == nullptr ? 0 : engine->transactions().in_script() + engine->tasks().open());
 }
 
 napi_value conclude_all(napi_env env, napi_callback_info info) {
@@ -125,11 +129,20 @@ napi_value conclude_all(napi_env env, napi_callback_info info) {
   return make_u32(env, engine->transactions().conclude_all(static_cast<uint16_t>(args.u32(1)), args.text(2)));
 }
 
+napi_value drop_tasks(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  return make_u32(env, engine == nullptr ? 0 : engine->tasks().drop_all());
+}
+
 napi_value thread_gone(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const auto entry = entry_of(args.u32(0));
   sip::SipEngine* engine = engine_of(entry);
-  return make_u32(env, engine == nullptr ? 0 : engine->transactions().thread_gone(args.u32(1)));
+  if (engine == nullptr) return make_u32(env, 0);
+  const uint32_t calls = engine->transactions().thread_gone(args.u32(1));
+  return make_u32(env, calls + engine->tasks().thread_gone(args.u32(1)));
 }
 
 napi_value stop(napi_env env, napi_callback_info info) {
@@ -207,6 +220,9 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(static_cast<double>(engine.slots().size()));
   out.put(static_cast<double>(engine.payloads().blocks_in_use()));
   out.put(static_cast<double>(engine.payloads().high_water_bytes()));
+  out.put(static_cast<double>(sip->tasks().open()));
+  out.put(sip->tasks().counters.done);
+  out.put(sip->tasks().counters.dropped);
   return nullptr;
 }
 
@@ -245,6 +261,42 @@ napi_value malformed_stats(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// What waits in the slots, as far as `out` has room: one row of kWaitingFields for each. A scan without a lock: what comes
+// and goes meanwhile may or may not be in it.
+napi_value waiting(napi_env env, napi_callback_info info) {
+  const Args<2> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* sip = engine_of(entry);
+  if (sip == nullptr) return make_u32(env, 0);
+  Figures out(env, args[1]);
+  const auto relaxed = std::memory_order_relaxed;
+  core::Engine& engine = sip->engine();
+  core::SlotTable& slots = engine.slots();
+  const uint64_t now = engine.clock().tick_at(core::now_ns());
+  uint32_t count = 0;
+  for (uint32_t index = 0, bound = slots.high_water(); index < bound; ++index) {
+    if (out.left < std::size(kWaitingFields)) break;
+    const core::Word word = slots.word(index);
+    const core::Slot& slot = slots.at(index);
+    const auto kind = slot.kind.load(relaxed);
+    const bool queued_task = word.run() == core::Run::kReceived && kind != core::SlotKind::kMessage;
+    if (!word.has(core::Word::kLive)) continue;
+    if (word.run() != core::Run::kSuspended && word.run() != core::Run::kDue && !queued_task) continue;
+    // In the order of kWaitingFields.
+    out.put(index);
+    out.put(word.generation());
+    out.put(static_cast<double>(kind));
+    out.put(word.run() == core::Run::kSuspended ? 0 : 1);
+    out.put(slot.route.load(relaxed));
+    out.put(slot.group.load(relaxed));
+    const uint64_t due = slot.due_tick.load(relaxed);
+    out.put(due > now ? static_cast<double>(due - now) : 0);
+    out.put(word.suspension());
+    ++count;
+  }
+  return make_u32(env, count);
+}
+
 }  // namespace
 
 const std::vector<Export> kEngineExports = {
@@ -256,7 +308,9 @@ const std::vector<Export> kEngineExports = {
     {"engineStopIntake", stop_intake},
     {"engineInScript", in_script},
     {"engineConcludeAll", conclude_all},
+    {"engineDropTasks", drop_tasks},
     {"engineThreadGone", thread_gone},
+    {"engineWaiting", waiting},
     {"engineStop", stop},
     {"engineStats", engine_stats},
     {"groupStats", group_stats},

@@ -23,6 +23,19 @@ void surface_exception(napi_env env) {
   }
 }
 
+// What a task that comes out of a group's queue is.
+RecordKind kind_of(const core::Slot& slot) {
+  switch (slot.kind.load(std::memory_order_relaxed)) {
+    case core::SlotKind::kTask:
+      return RecordKind::kTask;
+    case core::SlotKind::kEvent:
+      return RecordKind::kEvent;
+    case core::SlotKind::kMessage:
+      break;
+  }
+  return RecordKind::kResume;
+}
+
 }  // namespace
 
 bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
@@ -127,8 +140,8 @@ void Channel::on_wake(napi_env env, napi_value callback, void* context, void*) {
   if (self->open_) self->turn(callback);
 }
 
-void Channel::run() {
-  paused_ = false;
+void Channel::run(uint32_t task_room) {
+  task_room_ = task_room;
   wake();
 }
 
@@ -138,11 +151,11 @@ void Channel::turn(napi_value callback) {
   for (uint32_t round = 0; round < kRoundsPerTurn; ++round) {
     if (collect() == 0) {
       if (woken_to_read_) read_sockets(callback);
-      if (place_.group < 0 || paused_) return;
+      if (place_.group < 0 || paused()) return;
       if (engine.engine().group(static_cast<uint32_t>(place_.group)).go_idle(place_.worker)) return;
       continue;
     }
-    if (deliver(callback, false)) paused_ = true;
+    deliver(callback, false);
     if (!open_) return;  // closed by the script
   }
   wake();  // there may be more; others on this loop first
@@ -164,15 +177,16 @@ uint32_t Channel::collect() {
       add_record(tasks[i], RecordKind::kEnded, 0);
     }
   }
-  if (place_.group < 0 || paused_) return count_;
+  if (place_.group < 0 || paused()) return count_;
   core::WorkerGroup& group = engine.group(static_cast<uint32_t>(place_.group));
   do {
-    taken = group.take(tasks, std::min(64u, room()));
+    taken = group.take(tasks, std::min({64u, room(), task_room_}));
     for (uint32_t i = 0; i < taken; ++i) {
       if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) continue;
       const uint64_t queued = slots.at(tasks[i].index).queued_ns.load(std::memory_order_relaxed);
       group.counters.wait.record_ns(now - std::min(now, queued));
-      add_record(tasks[i], RecordKind::kResume, slots.at(tasks[i].index).route);
+      add_record(tasks[i], kind_of(slots.at(tasks[i].index)),
+                 slots.at(tasks[i].index).route.load(std::memory_order_relaxed));
     }
     // Tasks that ended meanwhile leave no record, but there may be others behind them.
   } while (count_ == 0 && taken != 0);
@@ -234,7 +248,7 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
   }
 }
 
-bool Channel::deliver(napi_value callback, bool own_scope) {
+void Channel::deliver(napi_value callback, bool own_scope) {
   const uint64_t started = core::now_ns();
   napi_value receiver;
   napi_value count;
@@ -246,15 +260,13 @@ bool Channel::deliver(napi_value callback, bool own_scope) {
       own_scope ? napi_make_callback(env_, async_context_, receiver, callback, 1, &count, &result)
                 : napi_call_function(env_, receiver, callback, 1, &count, &result);
   delivering_ = false;
-  bool pause = false;
   if (status == napi_ok) {
-    napi_get_value_bool(env_, result, &pause);
+    napi_get_value_uint32(env_, result, &task_room_);
   } else if (status == napi_pending_exception) {
     surface_exception(env_);
   }
   settle(started);
   count_ = 0;
-  return pause;
 }
 
 void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
@@ -265,7 +277,14 @@ void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
 bool Channel::finish(Task task, sip::Outcome outcome) {
   if (place_.group >= 0)
     count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
-  return transactions().finish(task, outcome);
+  return end_run(task, outcome);
+}
+
+bool Channel::end_run(Task task, sip::Outcome outcome) {
+  core::DataTasks& tasks = entry_->engine->tasks();
+  if (!tasks.is_task(task)) return transactions().finish(task, outcome);
+  tasks.finish(task);
+  return false;
 }
 
 void Channel::settle(uint64_t started_ns) {
@@ -292,7 +311,7 @@ void Channel::settle(uint64_t started_ns) {
       }
       count_run(*group, outcome);
     }
-    transactions().finish(task, outcome);
+    end_run(task, outcome);
   }
 }
 

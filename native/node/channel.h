@@ -24,7 +24,7 @@
 namespace sip_async::node {
 
 // What one record of a batch says.
-enum class RecordKind : uint32_t { kRequest = 0, kResume = 1, kWake = 2, kEnded = 3 };
+enum class RecordKind : uint32_t { kRequest = 0, kResume = 1, kWake = 2, kEnded = 3, kTask = 4, kEvent = 5 };
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 
@@ -41,7 +41,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // False, with an exception pending, when Node refuses.
   bool open(napi_env env, napi_value records, napi_value on_batch);
   void listen();
-  void run();
+  // Goes on after a pause with `task_room` tasks at the most.
+  void run(uint32_t task_room);
   void ref(bool on);
   void close(bool environment_ends = false);
   // Ends a run outside of a batch: an asynchronous handler that has settled.
@@ -50,6 +51,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void wake() override;
 
   sip::TransactionLayer& transactions() { return entry_->engine->transactions(); }
+  sip::SipEngine& engine() { return *entry_->engine; }
   const Place& place() const { return place_; }
 
  private:
@@ -68,11 +70,14 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void read_sockets(napi_value callback);
   void add_record(core::Task task, RecordKind kind, uint16_t route);
   void add_begun(core::Task task);
-  // Calls on_batch for the records that were collected and settles the runs that it ended. True: it asks for a pause.
-  bool deliver(napi_value callback, bool own_scope);
+  // Calls on_batch for the records that were collected and settles the runs that it ended. on_batch returns how many
+  // more tasks it can take; 0 is a pause until run().
+  void deliver(napi_value callback, bool own_scope);
   void settle(uint64_t started_ns);
   static void count_run(core::WorkerGroup& group, sip::Outcome outcome);
+  bool end_run(core::Task task, sip::Outcome outcome);
   uint32_t room() const { return capacity_ - count_; }
+  bool paused() const { return task_room_ == 0; }
 
   std::shared_ptr<EngineEntry> entry_;
   Place place_;
@@ -91,7 +96,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   };
   std::vector<std::unique_ptr<Watch>> watches_;
   bool woken_to_read_ = false;  // no libuv: the stand-in wakes us for each datagram
-  bool paused_ = false;
+  uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
 
   // Guards tsfn_ and open_ against wake() of other threads.

@@ -9,7 +9,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 2;
+constexpr uint32_t kBindingVersion = 3;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -69,7 +69,9 @@ napi_value make_constants(napi_env env) {
       .set("request", static_cast<uint32_t>(RecordKind::kRequest))
       .set("resume", static_cast<uint32_t>(RecordKind::kResume))
       .set("wake", static_cast<uint32_t>(RecordKind::kWake))
-      .set("ended", static_cast<uint32_t>(RecordKind::kEnded));
+      .set("ended", static_cast<uint32_t>(RecordKind::kEnded))
+      .set("task", static_cast<uint32_t>(RecordKind::kTask))
+      .set("event", static_cast<uint32_t>(RecordKind::kEvent));
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))
@@ -95,7 +97,9 @@ napi_value make_constants(napi_env env) {
       .set("engineStats", listed(env, kEngineStats))
       .set("groupStats", listed(env, kGroupStats))
       .set("malformed", malformed)
-      .set("ownThread", core::Engine::kOwnThread);
+      .set("ownThread", core::Engine::kOwnThread)
+      .set("maxDataBytes", static_cast<uint32_t>(core::DataTasks::kMaxBytes))
+      .set("waiting", listed(env, kWaitingFields));
   return out.value();
 }
 

@@ -17,11 +17,18 @@ inline constexpr const char* kEngineStats[] = {
     "repliesNotKept",  "stoodIn",
     "slotsInUse",      "slots",
     "payloadBlocks",   "payloadHighWaterBytes",
+    "tasksActive",     "tasksDone",
+    "tasksDropped",
 };
 
 inline constexpr const char* kGroupStats[] = {
     "workers",   "idle",      "queued",    "highWater", "done",     "failed",   "refused",
     "waitP50Ms", "waitP99Ms", "waitMaxMs", "runP50Ms",  "runP99Ms", "runMaxMs",
+};
+
+// One entry of engineWaiting.
+inline constexpr const char* kWaitingFields[] = {
+    "index", "generation", "kind", "run", "route", "group", "dueInMs", "suspensions",
 };
 
 }  // namespace sip_async::node

@@ -79,6 +79,7 @@ bool TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code)
 Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason,
                                std::string_view extra_lines, bool stateless) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  if (!is_message(task)) return Status::kNoTransaction;
   const Word word = slots_.word(task.index);
   if (word.has(Word::kCancelled)) return Status::kCancelled;
   if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
@@ -166,6 +167,7 @@ void TransactionLayer::send_trying(Task task) {
 Status TransactionLayer::check_may_suspend(Task task) {
   if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
     return refusal;
+  if (!is_message(task)) return Status::kNoTransaction;
   Slot& slot = slots_.at(task.index);
   if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
   Lock lock(table_, task.index);
@@ -204,7 +206,34 @@ Status TransactionLayer::suspend_now(Task task, uint16_t route, uint16_t group) 
 void TransactionLayer::free_request(uint32_t index) {
   Slot& slot = slots_.at(index);
   payloads_.free(slot.request);
+  payloads_.free(slot.variables);
   slot.request = kNoPayload;
+  slot.variables = kNoPayload;
+}
+
+Status TransactionLayer::save_variables(Task task, std::string_view bytes) {
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  if (!is_message(task)) return Status::kNoTransaction;
+  if (bytes.size() > kMaxVariablesBytes) return Status::kPayloadTooLarge;
+  const PayloadRef ref = bytes.empty() ? kNoPayload : payloads_.try_allocate(sizeof(StoredVariables) + bytes.size());
+  if (ref == kNoPayload && !bytes.empty()) return Status::kSlotsExhausted;
+  if (ref != kNoPayload) {
+    StoredVariables& kept = variables_in(payloads_, ref);
+    kept.size = static_cast<uint32_t>(bytes.size());
+    memcpy(kept.data(), bytes.data(), bytes.size());
+  }
+  Slot& slot = slots_.at(task.index);
+  payloads_.free(slot.variables);
+  slot.variables = ref;
+  return Status::kOk;
+}
+
+std::string_view TransactionLayer::variables(Task task) const {
+  if (!slots_.is_current(task.index, task.generation)) return {};
+  const PayloadRef ref = slots_.at(task.index).variables;
+  if (ref == kNoPayload || !is_message(task)) return {};
+  const StoredVariables& kept = variables_in(payloads_, ref);
+  return {kept.data(), kept.size};
 }
 
 void TransactionLayer::release(Lock& lock, uint32_t index) {
@@ -222,7 +251,7 @@ void TransactionLayer::release(Lock& lock, uint32_t index) {
 
 bool TransactionLayer::finish(Task task, Outcome outcome) {
   if (outcome == Outcome::kPending || outcome == Outcome::kSuspended) return false;
-  if (!slots_.is_current(task.index, task.generation)) return false;
+  if (!slots_.is_current(task.index, task.generation) || !is_message(task)) return false;
   const Word word = slots_.word(task.index);
   if (word.run() != Run::kRunning) return false;
   Slot& slot = slots_.at(task.index);
@@ -290,6 +319,7 @@ void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
 
 Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  if (!is_message(task)) return Status::kNoTransaction;
   char* out = scratch_buffer();
   size_t size = 0;
   Address to;
@@ -353,6 +383,7 @@ uint32_t TransactionLayer::thread_gone(uint32_t thread) {
     const Slot& slot = slots_.at(index);
     if (!word.has(Word::kLive) || slot.thread.load(std::memory_order_relaxed) != thread) continue;
     const Task task{index, word.generation()};
+    if (!is_message(task)) continue;
     const bool sleeper = word.run() == Run::kSuspended || word.run() == Run::kDue;
     if (word.run() == Run::kRunning) {
       if (conclude(task, 500, {}, 0) == Status::kOk) ++ended;

@@ -15,7 +15,8 @@ constexpr uint64_t kExtraPayloadBytes = 64u << 20;
 
 core::EngineConfig engine_config(const SipEngineConfig& config) {
   core::EngineConfig out;
-  out.slots = config.transactions.max_transactions + kExtraSlots;
+  // As many tasks as transactions, so that neither can take the slots of the other.
+  out.slots = 2 * config.transactions.max_transactions + kExtraSlots;
   out.payload_bytes = out.slots * kMeanPayloadBytes + kExtraPayloadBytes;
   out.receivers = config.receivers;
   out.groups = config.groups;
@@ -27,7 +28,8 @@ core::EngineConfig engine_config(const SipEngineConfig& config) {
 SipEngine::SipEngine(const SipEngineConfig& config)
     : engine_(engine_config(config)),
       transport_(config.receivers * config.addresses),
-      transactions_(engine_, transport_, config.transactions) {
+      transactions_(engine_, transport_, config.transactions),
+      tasks_(engine_, config.transactions.max_transactions) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
   stand_in_ = std::make_unique<StandIn>(*this);
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data_task.h"
 #include "core/engine.h"
 #include "sip/transaction_layer.h"
 #include "sip/udp_transport.h"
@@ -42,6 +43,7 @@ class SipEngine {
 
   core::Engine& engine() { return engine_; }
   TransactionLayer& transactions() { return transactions_; }
+  core::DataTasks& tasks() { return tasks_; }
   UdpTransport& transport() { return transport_; }
   StandIn& stand_in() { return *stand_in_; }
 
@@ -71,6 +73,7 @@ class SipEngine {
   core::Engine engine_;
   UdpTransport transport_;
   TransactionLayer transactions_;
+  core::DataTasks tasks_;
   std::vector<std::unique_ptr<Receiver>> receivers_;
   ReceiveBatch stand_in_batch_;
   std::unique_ptr<StandIn> stand_in_;

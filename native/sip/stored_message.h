@@ -20,6 +20,14 @@ struct StoredRequest {
   char* data() { return reinterpret_cast<char*>(this + 1); }
 };
 
+// The variables of a transaction; the bytes follow.
+struct StoredVariables {
+  uint32_t size;
+
+  const char* data() const { return reinterpret_cast<const char*>(this + 1); }
+  char* data() { return reinterpret_cast<char*>(this + 1); }
+};
+
 // A reply as it was sent; the raw bytes follow.
 struct StoredReply {
   Address to;
@@ -33,6 +41,9 @@ struct StoredReply {
 
 inline StoredRequest& request_in(core::PayloadPool& pool, core::PayloadRef ref) {
   return *reinterpret_cast<StoredRequest*>(pool.data(ref));
+}
+inline StoredVariables& variables_in(core::PayloadPool& pool, core::PayloadRef ref) {
+  return *reinterpret_cast<StoredVariables*>(pool.data(ref));
 }
 inline StoredReply& reply_in(core::PayloadPool& pool, core::PayloadRef ref) {
   return *reinterpret_cast<StoredReply*>(pool.data(ref));

@@ -139,8 +139,11 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   const bool early_trying =
       incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100;
   const uint32_t slot_index = slots_.try_acquire([&](Slot& slot) {
+    slot.kind.store(core::SlotKind::kMessage, std::memory_order_relaxed);
     slot.request = ref;
     slot.reply = kNoPayload;
+    slot.data = kNoPayload;
+    slot.variables = kNoPayload;
     slot.method = static_cast<uint8_t>(index.method);
     slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
     slot.timer_linked = 0;

@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "core/engine.h"
+#include "sip/faked_request.h"
 #include "sip/reply_builder.h"
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
@@ -81,14 +82,22 @@ class TransactionLayer : public core::Engine::Handler {
   // New requests get 503 from now on; retransmissions, ACK and CANCEL are served.
   void stop_intake() { draining_.store(true, std::memory_order_relaxed); }
 
+  // The variables of a transaction, bytes that only the script can read. By the thread that runs its route; what is saved
+  // is there for whoever runs it next. kPayloadTooLarge, kSlotsExhausted (no memory), kStaleHandle.
+  Status save_variables(Task task, std::string_view bytes);
+  std::string_view variables(Task task) const;
+
   bool is_current(Task task) const { return slots_.is_current(task.index, task.generation); }
   // Gives `read` the stored request. `owner`: called by the thread that runs it, without a lock; otherwise `read` runs
-  // under the lock and must only copy. False when the call has ended.
+  // under the lock and must only copy. False when the call has ended. Behind a data task or an event there is no request,
+  // and they get a made-up one.
   template <class Read>
   bool with_request(Task task, bool owner, Read&& read);
 
   void on_slot_timer(uint32_t index, uint64_t now_tick) override;
-  void before_suspension(Task task) override { send_trying(task); }
+  void before_suspension(Task task) override {
+    if (is_message(task)) send_trying(task);
+  }
 
   // Messages that wait for a route or are in one.
   uint32_t in_script() const { return in_script_.load(std::memory_order_relaxed); }
@@ -131,6 +140,9 @@ class TransactionLayer : public core::Engine::Handler {
                               uint16_t socket);
 
   uint64_t tick_in(uint64_t delay_ms) const;
+  bool is_message(Task task) const {
+    return slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kMessage;
+  }
 
   core::Engine& engine_;
   core::SlotTable& slots_;
@@ -138,12 +150,16 @@ class TransactionLayer : public core::Engine::Handler {
   UdpTransport& transport_;
   TransactionConfig config_;
   KeyMaker keys_;
+  FakedRequest faked_;
   TransactionTable table_;
   // Transactions in the table; relaxed, decides only on admission.
   std::atomic<uint32_t> open_{0};
   std::atomic<uint32_t> in_script_{0};  // relaxed, see in_script()
   std::atomic<bool> draining_{false};  // set once at the end; relaxed, a request more or less does not matter
 };
+
+// The most that the variables of one transaction may take.
+inline constexpr size_t kMaxVariablesBytes = 1u << 20;
 
 // Room to build or copy a message in, one for each thread.
 char* scratch_buffer();
@@ -152,6 +168,10 @@ inline constexpr size_t kScratchBytes = 65536;
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (!slots_.is_current(task.index, task.generation)) return false;
+  if (!is_message(task)) {
+    read(faked_.request());
+    return true;
+  }
   if (owner) {
     const core::PayloadRef ref = slots_.at(task.index).request;
     if (ref == core::kNoPayload) return false;

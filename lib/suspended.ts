@@ -1,0 +1,99 @@
+import { SLOT_KIND } from './async/data-task.ts';
+import { native } from './binding.ts';
+import { makeError } from './errors.ts';
+import type { SipAsyncError } from './errors.ts';
+import { errorOfStatus } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
+import { describe } from './tm/arguments.ts';
+
+const { status: STATUS, waiting: COLUMNS, field: FIELD, ownThread: OWN_THREAD } = native.constants;
+const DEFAULT_LIMIT = 1000;
+const MAX_LIMIT = 1_000_000;
+/** Number of each column, as the addon names them. */
+const AT = Object.fromEntries(COLUMNS.map((name, column) => [name, column])) as Record<string, number>;
+
+/** What names a transaction or task: Kamailio's (tindex, tlabel). It fits one call only, however often a slot is used. */
+export interface Handle {
+  readonly index: number;
+  readonly label: number;
+}
+
+/** Something that waits, as `proxy.suspended()` lists it. */
+export interface SuspendedEntry {
+  readonly handle: Handle;
+  /** A call that goes on in a route block, one that sleeps in `asyncSleep`, a data task, or a tkv event. */
+  readonly kind: 'transaction' | 'sleep' | 'task' | 'event';
+  /** `suspended`: its time has not come; `queued`: it waits for a worker. */
+  readonly state: 'suspended' | 'queued';
+  /** The route block that will run; `null` for a sleeper. */
+  readonly route: string | null;
+  /** The group that it waits for; `null` for a sleeper. */
+  readonly group: string | null;
+  /** Milliseconds until its time comes; 0 when it has. */
+  readonly dueInMs: number;
+  /** How often the call has been suspended by now. */
+  readonly suspensions: number;
+  readonly method: string | null;
+  readonly ruri: string | null;
+  readonly callId: string | null;
+}
+
+function kindOf(kind: number, group: number): SuspendedEntry['kind'] {
+  if (kind === SLOT_KIND.task) return 'task';
+  if (kind === SLOT_KIND.event) return 'event';
+  return group === OWN_THREAD ? 'sleep' : 'transaction';
+}
+
+/** @throws TypeError, RangeError for a limit that is none */
+export function listWaiting(engine: number, runtime: Runtime, limit: number = DEFAULT_LIMIT): SuspendedEntry[] {
+  if (typeof limit !== 'number') throw new TypeError(`limit: expected a number, got ${describe(limit)}`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+    throw new RangeError(`limit: expected an integer from 1 to ${MAX_LIMIT}, got ${limit}`);
+  }
+  const rows = new Float64Array(limit * COLUMNS.length);
+  const count = native.engineWaiting(engine, rows);
+  return Array.from({ length: count }, (_, row) => {
+    const at = (column: string) => rows[row * COLUMNS.length + AT[column]!]!;
+    const handle = { index: at('index'), label: at('generation') };
+    const kind = kindOf(at('kind'), at('group'));
+    const isCall = kind === 'transaction' || kind === 'sleep';
+    const text = (field: number) =>
+      isCall ? native.messageString(runtime.channel, handle.index, handle.label, 0, field) : null;
+    const { routes, tkv, groups } = runtime.config;
+    return {
+      handle,
+      kind,
+      state: at('run') === 0 ? 'suspended' : 'queued',
+      route: kind === 'sleep' ? null : kind === 'event' ? tkv.eventRoute : (routes.route[at('route')] ?? null),
+      group: groups[at('group')]?.name ?? null,
+      dueInMs: at('dueInMs'),
+      suspensions: at('suspensions'),
+      method: text(FIELD.method),
+      ruri: text(FIELD.ruri),
+      callId: text(FIELD.callId),
+    };
+  });
+}
+
+/** Reads a handle that a user gives. @throws TypeError for what is none */
+export function checkHandle(handle: unknown): Handle {
+  if (typeof handle !== 'object' || handle === null) {
+    throw new TypeError(`handle: expected { index, label }, got ${describe(handle)}`);
+  }
+  const { index, label } = handle as Partial<Handle>;
+  for (const [name, value] of Object.entries({ index, label })) {
+    if (typeof value !== 'number') throw new TypeError(`handle.${name}: expected a number, got ${describe(value)}`);
+  }
+  return { index: index!, label: label! };
+}
+
+const isUint32 = (value: number) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+
+/** @returns why it could not be cancelled, or `null` */
+export function cancelWaiting(runtime: Runtime, handle: Handle): SipAsyncError | null {
+  const { index, label } = checkHandle(handle);
+  // No slot was ever named like that.
+  if (!isUint32(index) || !isUint32(label)) return makeError('STALE_HANDLE');
+  const status = native.waitingCancel(runtime.channel, index, label, 487, 'Request Terminated');
+  return status === STATUS.ok ? null : errorOfStatus(status);
+}

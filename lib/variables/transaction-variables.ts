@@ -1,0 +1,68 @@
+import { deserialize, serialize } from 'node:v8';
+import { Flags } from './flags.ts';
+import { nestedValue, plainValue, Variables } from './variables.ts';
+import type { NestedValue, VariableValue } from './variables.ts';
+
+/** What a script changed in a message, for when it is forwarded. */
+export interface MessageChanges {
+  ruri: string | null;
+  /** The destination URI (`$du`). */
+  du: string | null;
+  body: string | Uint8Array | null;
+  appendedLines: string[];
+  removedNames: string[];
+}
+
+/** As it is stored between two runs; arrays, because they are the smallest when they are serialized. */
+type Stored = [
+  avp: Map<string, VariableValue[]>,
+  xavp: Map<string, NestedValue[]>,
+  flags: number,
+  changes: MessageChanges,
+];
+
+/** Everything that lives in the transaction and that a script can set: AVPs, XAVPs, flags and message changes. */
+export class TransactionVariables {
+  readonly avp: Variables;
+  readonly xavp: Variables<NestedValue>;
+  readonly flags: Flags;
+  readonly changes: MessageChanges;
+  readonly #avp: Map<string, VariableValue[]>;
+  readonly #xavp: Map<string, NestedValue[]>;
+  #isChanged = false;
+
+  /** @param stored what {@link serialize} gave when the call was suspended; `null` for a new one */
+  constructor(stored: Uint8Array | null) {
+    const [avp, xavp, flags, changes] = stored === null ? fresh() : (deserialize(stored) as Stored);
+    const onChange = () => this.noteChange();
+    this.#avp = avp;
+    this.#xavp = xavp;
+    this.avp = new Variables(avp, plainValue, onChange);
+    this.xavp = new Variables<NestedValue>(frozen(xavp), nestedValue, onChange);
+    this.flags = new Flags(flags, onChange);
+    this.changes = changes;
+  }
+
+  /** Whether something was set since they were read. */
+  get isChanged(): boolean {
+    return this.#isChanged;
+  }
+
+  noteChange(): void {
+    this.#isChanged = true;
+  }
+
+  serialize(): Uint8Array {
+    return serialize([this.#avp, this.#xavp, this.flags.value, this.changes] satisfies Stored);
+  }
+}
+
+function fresh(): Stored {
+  return [new Map(), new Map(), 0, { ruri: null, du: null, body: null, appendedLines: [], removedNames: [] }];
+}
+
+/** What comes out of storage can be changed again; what is handed out must not be. */
+function frozen(xavp: Map<string, NestedValue[]>): Map<string, NestedValue[]> {
+  for (const values of xavp.values()) values.forEach((value, i) => (values[i] = nestedValue(value, 'xavp')));
+  return xavp;
+}

@@ -1,0 +1,87 @@
+// Data tasks and events: data of a script's own that a route gets in some worker, now or after a while, without a message
+// behind it.
+//
+// Ground rules
+// - A task takes a slot of the same table as the calls, up to a number of its own, so that a flood of tasks leaves room
+//   for calls and the other way round.
+// - Its data belongs to whoever owns the slot: the submitter until the task can be taken, then the thread that runs it,
+//   or whoever concludes it while it waits.
+// - Any thread calls any function; none waits.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "core/engine.h"
+
+namespace sip_async::core {
+
+// The data of a task as it lies in its payload block; the bytes follow.
+struct TaskData {
+  uint32_t size;
+  // 1: the bytes are the UTF-8 of a text.
+  uint32_t is_text;
+  // Two numbers for the layer above: the type of an event, and where its key ends.
+  int32_t number;
+  uint32_t split;
+
+  const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
+  char* bytes() { return reinterpret_cast<char*>(this + 1); }
+};
+
+struct TaskRequest {
+  SlotKind kind = SlotKind::kTask;
+  uint16_t route = 0;
+  uint16_t group = 0;
+  uint64_t delay_ns = 0;
+  std::string_view bytes;
+  bool is_text = false;
+  int32_t number = 0;
+  uint32_t split = 0;
+};
+
+class DataTasks {
+ public:
+  static constexpr size_t kMaxBytes = 1u << 20;
+
+  DataTasks(Engine& engine, uint32_t max_tasks);
+
+  // kNoWorkers, kGroupFull, kPayloadTooLarge, kSlotsExhausted (no slot or no memory), kClosed; then nothing has happened.
+  Status submit(const TaskRequest& request, Task& out);
+  bool is_task(Task task) const;
+  // By the thread that runs it, until it calls finish().
+  const TaskData& data(Task task) const;
+  // The end of a run.
+  void finish(Task task);
+  // Ends a task that waits. kNotSuspended when it runs already.
+  Status cancel(Task task);
+  // Ends everything that waits; returns how many.
+  uint32_t drop_all();
+  // A JavaScript thread ended: what it was running is over. Returns how many.
+  uint32_t thread_gone(uint32_t thread);
+  // From now on no task is taken.
+  void stop_intake() { draining_.store(true, std::memory_order_relaxed); }
+
+  // Tasks that wait or run.
+  uint32_t open() const { return open_.load(std::memory_order_relaxed); }
+  struct Counters {
+    // Statistics, relaxed.
+    std::atomic<uint64_t> done{0};
+    std::atomic<uint64_t> dropped{0};  // cancelled, or ended with the engine or with their thread
+  };
+  Counters counters;
+
+ private:
+  void release(uint32_t index);
+
+  Engine& engine_;
+  SlotTable& slots_;
+  PayloadPool& payloads_;
+  uint32_t max_tasks_;
+  // Counted up by submit, down by release; relaxed, it decides only on admission.
+  std::atomic<uint32_t> open_{0};
+  std::atomic<bool> draining_{false};  // set once at the end; relaxed, a task more or less does not matter
+};
+
+}  // namespace sip_async::core

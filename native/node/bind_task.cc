@@ -1,0 +1,154 @@
+// Data tasks, events, and what may be done with something that waits.
+#include "node/args.h"
+#include "node/environment.h"
+
+namespace sip_async::node {
+
+namespace {
+
+using core::Run;
+using core::Status;
+using core::Task;
+
+// The bytes of a string or of a typed array; the typed array's stay where they are.
+struct Bytes {
+  Bytes(napi_env env, napi_value value) {
+    napi_valuetype type;
+    if (napi_typeof(env, value, &type) == napi_ok && type == napi_string) {
+      is_text = true;
+      size_t length = 0;
+      napi_get_value_string_utf8(env, value, nullptr, 0, &length);
+      too_long = length > core::DataTasks::kMaxBytes;
+      if (too_long) return;
+      text.resize(length);
+      napi_get_value_string_utf8(env, value, text.data(), length + 1, &length);
+      view = text;
+      return;
+    }
+    napi_typedarray_type array_type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (napi_get_typedarray_info(env, value, &array_type, &length, &data, nullptr, nullptr) == napi_ok)
+      view = {static_cast<const char*>(data), length};
+  }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  std::string text;
+  std::string_view view;
+  bool is_text = false;
+  bool too_long = false;
+};
+
+// Writes the handle of a task into the caller's array of two.
+void put_handle(napi_env env, napi_value array, Task task) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_uint32_array || length < 2) {
+    return;
+  }
+  static_cast<uint32_t*>(data)[0] = task.index;
+  static_cast<uint32_t*>(data)[1] = task.generation;
+}
+
+napi_value submit(napi_env env, napi_callback_info info) {
+  const Args<9> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_status(env, Status::kClosed);
+  const Bytes bytes(env, args[4]);
+  if (bytes.too_long) return make_status(env, Status::kPayloadTooLarge);
+  core::TaskRequest request;
+  request.kind = static_cast<core::SlotKind>(args.u32(1));
+  request.route = static_cast<uint16_t>(args.u32(2));
+  request.group = static_cast<uint16_t>(args.u32(3));
+  request.bytes = bytes.view;
+  request.is_text = bytes.is_text;
+  request.number = args.i32(5);
+  request.split = args.u32(6);
+  request.delay_ns = static_cast<uint64_t>(args.number(7)) * core::kNsPerMs;
+  Task task{};
+  const Status status = channel->engine().tasks().submit(request, task);
+  if (status == Status::kOk) put_handle(env, args[8], task);
+  return make_status(env, status);
+}
+
+napi_value task_data(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  const Task task{args.u32(1), args.u32(2)};
+  if (channel == nullptr || !channel->engine().tasks().is_task(task)) return make_null(env);
+  const core::TaskData& data = channel->engine().tasks().data(task);
+  if (data.is_text != 0) return make_text(env, {data.bytes(), data.size});
+  napi_value out;
+  napi_create_buffer_copy(env, data.size, data.bytes(), nullptr, &out);
+  return out;
+}
+
+// The two numbers that came with it, into the caller's array.
+napi_value task_numbers(napi_env env, napi_callback_info info) {
+  const Args<4> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  const Task task{args.u32(1), args.u32(2)};
+  if (channel == nullptr || !channel->engine().tasks().is_task(task)) return nullptr;
+  const core::TaskData& data = channel->engine().tasks().data(task);
+  put_handle(env, args[3], Task{static_cast<uint32_t>(data.number), data.split});
+  return nullptr;
+}
+
+napi_value cancel(napi_env env, napi_callback_info info) {
+  const Args<5> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_status(env, Status::kClosed);
+  const Task task{args.u32(1), args.u32(2)};
+  if (channel->engine().tasks().is_task(task))
+    return make_status(env, channel->engine().tasks().cancel(task));
+  core::SlotTable& slots = channel->engine().engine().slots();
+  if (!slots.is_current(task.index, task.generation)) return make_status(env, Status::kStaleHandle);
+  const Run run = slots.word(task.index).run();
+  if (run != Run::kSuspended && run != Run::kDue) return make_status(env, Status::kNotSuspended);
+  return make_status(env, channel->transactions().conclude(task, static_cast<uint16_t>(args.u32(3)), args.text(4),
+                                                           core::Word::kCancelled));
+}
+
+napi_value resume(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_status(env, Status::kClosed);
+  return make_status(env,
+                     channel->engine().engine().resume(Task{args.u32(1), args.u32(2)}, core::now_ns()));
+}
+
+napi_value save_variables(napi_env env, napi_callback_info info) {
+  const Args<4> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_status(env, Status::kClosed);
+  const Bytes bytes(env, args[3]);
+  return make_status(env, channel->transactions().save_variables(Task{args.u32(1), args.u32(2)}, bytes.view));
+}
+
+napi_value load_variables(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_null(env);
+  const std::string_view bytes = channel->transactions().variables(Task{args.u32(1), args.u32(2)});
+  if (bytes.empty()) return make_null(env);
+  napi_value out;
+  napi_create_buffer_copy(env, bytes.size(), bytes.data(), nullptr, &out);
+  return out;
+}
+
+}  // namespace
+
+const std::vector<Export> kTaskExports = {
+    {"taskSubmit", submit},
+    {"taskData", task_data},
+    {"taskNumbers", task_numbers},
+    {"waitingCancel", cancel},
+    {"waitingResume", resume},
+    {"variablesSave", save_variables},
+    {"variablesLoad", load_variables},
+};
+
+}  // namespace sip_async::node
