@@ -1,23 +1,13 @@
 import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts';
 import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
-import { makeError } from './errors.ts';
-import type { ErrorName, SipAsyncError } from './errors.ts';
-import { MessageReader } from './message-reader.ts';
-import { errorOfStatus, MODULE_GROUP_NUMBER } from './runtime.ts';
-import type { Runtime } from './runtime.ts';
-import { checkText, describe, parseDelay } from './tm/arguments.ts';
-import type { Flags } from './variables/flags.ts';
-import { TransactionVariables } from './variables/transaction-variables.ts';
-import type { NestedValue, Variables } from './variables/variables.ts';
+import { RUN_STATE } from './message-run.ts';
+import { MessageVariables } from './message-variables.ts';
+import { MODULE_GROUP_NUMBER } from './runtime.ts';
+import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
 
-const { status: STATUS, methods: METHODS, outcome: OUTCOME, ownThread } = native.constants;
-const ACK = METHODS.indexOf('ACK');
+const { status: STATUS, ownThread } = native.constants;
 const MAX_REASON = 200;
-// eslint-disable-next-line no-control-regex
-const INVALID_IN_LINE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
-const HEADER_NAME = /^[^\s:]+$/;
-const INVALID_IN_URI = /[\s<>"\u0000-\u001f\u007f]/; // eslint-disable-line no-control-regex
 /** What is shown where there is no event, so that a script may ask without asking first. */
 const NO_EVENT = Object.freeze({ type: null, key: null, val: null, gname: null });
 
@@ -42,26 +32,6 @@ let trySuspend: {
   taskGroupRoute: Suspending<[routename: string, groupname: string]>;
 };
 
-// What the script may still do with the message.
-const RUNNING = 0;
-const SLEEPING = 1; // awaits asyncSleep
-const SUSPENDED = 2; // goes on elsewhere
-const GIVEN_UP = 3; // exit() or drop()
-const ENDED = 4; // the route has returned
-
-function checkUri(uri: unknown, name: string): string {
-  checkText(uri, name);
-  if (uri === '' || INVALID_IN_URI.test(uri)) throw new TypeError(`${name}: expected a URI, got ${JSON.stringify(uri)}`);
-  return uri;
-}
-
-/** One header line without its end; `null` when it is none. */
-function headerLine(line: string): string | null {
-  checkText(line, 'line');
-  const header = line.replace(/\r?\n$/, '');
-  return INVALID_IN_LINE.test(header) || !/^[^\s:]+\s*:/.test(header) ? null : header;
-}
-
 /**
  * A SIP request in a route.
  *
@@ -71,151 +41,15 @@ function headerLine(line: string): string | null {
  * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
  * on it throws `SIPASYNC_ERR_SUSPENDED`.
  */
-export class Message extends MessageReader {
-  /** Name of the route block that runs, `requestRoute` for the request route. */
-  readonly route: string;
-  #state = RUNNING;
-  #dropped = false;
-  #settled: boolean;
-  #error: SipAsyncError | null = null;
+export class Message extends MessageVariables {
   #extraLines = '';
-  #vars: Record<string, unknown> | undefined;
-  readonly #kind: number;
-  #kept: TransactionVariables | undefined;
   #event: TkvEvent | undefined;
-  #controller: AbortController | undefined;
-  #sleeper: ((woken: boolean) => void) | undefined;
-
-  /** @internal */
-  constructor(
-    runtime: Runtime,
-    index: number,
-    generation: number,
-    method: number,
-    route: string,
-    kind: number = SLOT_KIND.message,
-  ) {
-    super(runtime, index, generation, method);
-    this.route = route;
-    this.#kind = kind;
-    this.#settled = method === ACK || kind !== SLOT_KIND.message;
-  }
-
-  /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
-  get var(): Record<string, unknown> {
-    this.#vars ??= {};
-    return this.#vars;
-  }
-
-  /**
-   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps.
-   */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
-  }
-
-  /** Why the last function returned `false`; `null` after one that succeeded. */
-  get asyncError(): SipAsyncError | null {
-    return this.#error;
-  }
-
-  // ---- what lives in the transaction ---------------------------------------------------------------------------------
-
-  get #variables(): TransactionVariables {
-    if (this.#kept === undefined) {
-      const { channel } = this.runtime;
-      const isMine = this.#kind === SLOT_KIND.message && this.#state === RUNNING;
-      this.#kept = new TransactionVariables(isMine ? native.variablesLoad(channel, this.index, this.generation) : null);
-    }
-    return this.#kept;
-  }
-
-  /** Variables with one or several values for each name (`$avp(name)`); see docs/variables.md for where they live. */
-  get avp(): Variables {
-    return this.#variables.avp;
-  }
-
-  /** Variables that may be nested maps (`$xavp(name=>field)`). */
-  get xavp(): Variables<NestedValue> {
-    return this.#variables.xavp;
-  }
-
-  /** The message flags 0 to 31 (`setflag`, `isflagset`). */
-  get flags(): Flags {
-    return this.#variables.flags;
-  }
-
-  /** The Request-URI (`$ru`). What is set here is what will be forwarded. @throws TypeError for what is no URI */
-  override get ruri(): string | null {
-    return this.#variables.changes.ruri ?? super.ruri;
-  }
-  override set ruri(uri: string) {
-    this.#change().ruri = checkUri(uri, 'ruri');
-  }
-
-  /** Where the message goes regardless of its Request-URI (`$du`); `null` when nothing was set. */
-  get du(): string | null {
-    return this.#variables.changes.du;
-  }
-  set du(uri: string | null) {
-    this.#change().du = uri === null ? null : checkUri(uri, 'du');
-  }
-
-  /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. What is set here will be forwarded. */
-  override get body(): string | null {
-    const { body } = this.#variables.changes;
-    if (body === null) return super.body;
-    return typeof body === 'string' ? body : Buffer.from(body).toString();
-  }
-  override set body(body: string | Uint8Array) {
-    if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
-      throw new TypeError(`body: expected a string or a Uint8Array, got ${describe(body)}`);
-    }
-    this.#change().body = typeof body === 'string' ? body : Buffer.from(body);
-  }
-
-  /**
-   * Adds a header line to the message that will be forwarded (`append_hf`). As in Kamailio, it does not show in
-   * `header(name)`.
-   *
-   * @param line one header, with or without the line end
-   * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
-   */
-  appendHf(line: string): boolean {
-    this.#mustBeLive();
-    const header = headerLine(line);
-    if (header === null) return this.#refuse('INVALID_STATUS');
-    this.#change().appendedLines.push(header);
-    return this.#done();
-  }
-
-  /**
-   * Leaves all header lines of this name out of the message that will be forwarded (`remove_hf`). As in Kamailio, they
-   * still show in `header(name)`.
-   *
-   * @returns whether the message has such a line
-   */
-  removeHf(name: string): boolean {
-    this.#mustBeLive();
-    checkText(name, 'name');
-    if (!HEADER_NAME.test(name)) return this.#refuse('INVALID_STATUS', name);
-    this.#change().removedNames.push(name);
-    this.#done();
-    return this.header(name) !== null;
-  }
-
-  #change() {
-    this.#mustBeLive();
-    this.#variables.noteChange();
-    return this.#variables.changes;
-  }
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
 
   /** The data of the data task that runs (`$async(data)`): a string, or a copy of the bytes; `null` in any other route. */
   get asyncData(): string | Buffer | null {
-    if (this.#kind !== SLOT_KIND.task || this.#state === ENDED) return null;
+    if (this.kind !== SLOT_KIND.task || this.state === RUN_STATE.ended) return null;
     return native.taskData(this.runtime.channel, this.index, this.generation);
   }
 
@@ -226,7 +60,7 @@ export class Message extends MessageReader {
 
   /** The tkv event that runs (`$atkv(type)` and so on); all its members are `null` in any other route. */
   get atkv(): TkvEvent | typeof NO_EVENT {
-    if (this.#kind !== SLOT_KIND.event) return NO_EVENT;
+    if (this.kind !== SLOT_KIND.event) return NO_EVENT;
     this.#event ??= readTkv(this.runtime, this.index, this.generation) ?? undefined;
     return this.#event ?? NO_EVENT;
   }
@@ -240,8 +74,8 @@ export class Message extends MessageReader {
    * @returns `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`, `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
    */
   asyncTaskData(routename: string, data: string | Uint8Array): boolean {
-    this.#mustNotBeGivenUp();
-    return this.#taken(sendTaskData(this.runtime, routename, data));
+    this.mustNotBeGivenUp();
+    return this.taken(sendTaskData(this.runtime, routename, data));
   }
 
   /**
@@ -251,9 +85,9 @@ export class Message extends MessageReader {
    * @returns as {@link asyncTaskData}; also `false` with `UNKNOWN_GROUP`
    */
   asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
-    this.#mustNotBeGivenUp();
+    this.mustNotBeGivenUp();
     checkText(groupname, 'groupname');
-    return this.#taken(sendTaskData(this.runtime, routename, data, groupname));
+    return this.taken(sendTaskData(this.runtime, routename, data, groupname));
   }
 
   /**
@@ -266,13 +100,8 @@ export class Message extends MessageReader {
    *   `SLOTS_EXHAUSTED`, `CLOSED`
    */
   asyncTkvEmit(type: number, key: string, value: string): boolean {
-    this.#mustNotBeGivenUp();
-    return this.#taken(emitTkv(this.runtime, type, key, value));
-  }
-
-  #taken(refusal: SipAsyncError | null): boolean {
-    this.#error = refusal;
-    return refusal === null;
+    this.mustNotBeGivenUp();
+    return this.taken(emitTkv(this.runtime, type, key, value));
   }
 
   // ---- replies -------------------------------------------------------------------------------------------------------
@@ -284,11 +113,11 @@ export class Message extends MessageReader {
    * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
    */
   appendToReply(line: string): boolean {
-    this.#mustBeLive();
+    this.mustBeLive();
     const header = headerLine(line);
-    if (header === null) return this.#refuse('INVALID_STATUS');
+    if (header === null) return this.refuse('INVALID_STATUS');
     this.#extraLines += `${header}\r\n`;
-    return this.#done();
+    return this.done();
   }
 
   /**
@@ -322,18 +151,18 @@ export class Message extends MessageReader {
   }
 
   #reply(code: number, reason: string, stateless: boolean): boolean {
-    this.#mustBeLive();
+    this.mustBeLive();
     if (typeof code !== 'number') throw new TypeError(`code: expected a number, got ${typeof code}`);
     checkText(reason, 'reason');
-    if (!Number.isInteger(code) || code < 100 || code > 699) return this.#refuse('INVALID_STATUS', String(code));
-    if (reason.length > MAX_REASON) return this.#refuse('INVALID_STATUS', 'reason');
-    if (this.#kind !== SLOT_KIND.message) return this.#refuse('NO_TRANSACTION');
+    if (!Number.isInteger(code) || code < 100 || code > 699) return this.refuse('INVALID_STATUS', String(code));
+    if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
+    if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
+    if (status !== STATUS.ok) return this.refuseStatus(status);
     this.#extraLines = '';
-    if (code >= 200) this.#settled = true;
-    return this.#done();
+    if (code >= 200) this.settled = true;
+    return this.done();
   }
 
   // ---- transaction ---------------------------------------------------------------------------------------------------
@@ -345,20 +174,20 @@ export class Message extends MessageReader {
    * @returns `false` with `NO_TRANSACTION` (an ACK), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`, `CANCELLED`
    */
   tNewtran(): boolean {
-    this.#mustBeLive();
+    this.mustBeLive();
     const status = native.newTransaction(this.runtime.channel, this.index, this.generation);
-    return status === STATUS.ok ? this.#done() : this.#refuseStatus(status);
+    return status === STATUS.ok ? this.done() : this.refuseStatus(status);
   }
 
   /** Ends the script here (`exit`). A call that has no final reply then gets 500. */
   exit(): never {
-    this.#giveUp();
+    this.giveUp(false);
     throw SCRIPT_END;
   }
 
   /** Ends the script here and the message with it (`drop`): no reply is sent, retransmissions are absorbed. */
   drop(): never {
-    this.#dropped = this.#giveUp();
+    this.giveUp(true);
     throw SCRIPT_END;
   }
 
@@ -403,8 +232,8 @@ export class Message extends MessageReader {
    */
   async asyncSleep(seconds: number | string): Promise<boolean> {
     const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
-    if (this.#refusesSuspension()) return false;
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+    if (this.refusesSuspension()) return false;
+    if (delay === null) return this.refuse('DELAY_OUT_OF_RANGE', String(seconds));
     return this.#sleep(delay * 1000, 1);
   }
 
@@ -415,10 +244,10 @@ export class Message extends MessageReader {
    */
   async asyncMsSleep(milliseconds: number | string): Promise<boolean> {
     const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
-    if (this.#refusesSuspension()) return false;
+    if (this.refusesSuspension()) return false;
     const { msTimerMs } = this.runtime.config.async;
-    if (msTimerMs === 0) return this.#refuse('MS_TIMER_DISABLED');
-    if (delay === null) return this.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+    if (msTimerMs === 0) return this.refuse('MS_TIMER_DISABLED');
+    if (delay === null) return this.refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
     return this.#sleep(delay, msTimerMs);
   }
 
@@ -450,40 +279,40 @@ export class Message extends MessageReader {
       route(msg, routename, seconds) {
         checkText(routename, 'routename');
         const delay = parseDelay(seconds, 'seconds', msg.runtime.maxSeconds);
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
-        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(seconds));
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.refuse('DELAY_OUT_OF_RANGE', String(seconds));
         return msg.#suspend(route, MODULE_GROUP_NUMBER, delay * 1000, 1);
       },
       msRoute(msg, routename, milliseconds) {
         checkText(routename, 'routename');
         const delay = parseDelay(milliseconds, 'milliseconds', msg.runtime.maxMs);
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const { msTimerMs } = msg.runtime.config.async;
-        if (msTimerMs === 0) return msg.#refuse('MS_TIMER_DISABLED');
+        if (msTimerMs === 0) return msg.refuse('MS_TIMER_DISABLED');
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
-        if (delay === null) return msg.#refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
+        if (delay === null) return msg.refuse('DELAY_OUT_OF_RANGE', String(milliseconds));
         return msg.#suspend(route, msg.runtime.msGroup, delay, msTimerMs);
       },
       taskRoute(msg, routename) {
         checkText(routename, 'routename');
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
         const { firstGroup } = msg.runtime;
-        if (firstGroup < 0) return msg.#refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
+        if (firstGroup < 0) return msg.refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group');
         return msg.#queue(route, firstGroup);
       },
       taskGroupRoute(msg, routename, groupname) {
         checkText(routename, 'routename');
         checkText(groupname, 'groupname');
-        if (msg.#refusesSuspension()) return false;
+        if (msg.refusesSuspension()) return false;
         const route = msg.runtime.routeNumbers.get(routename);
-        if (route === undefined) return msg.#refuse('UNKNOWN_ROUTE', routename);
+        if (route === undefined) return msg.refuse('UNKNOWN_ROUTE', routename);
         const group = msg.runtime.groupNumbers.get(groupname);
-        if (group === undefined) return msg.#refuse('UNKNOWN_GROUP', groupname);
+        if (group === undefined) return msg.refuse('UNKNOWN_GROUP', groupname);
         return msg.#queue(route, group);
       },
     };
@@ -491,29 +320,23 @@ export class Message extends MessageReader {
 
   #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean | typeof ENDS {
     const { channel } = this.runtime;
-    if (!this.#keepVariables()) return false;
+    const kept = this.keepVariables();
+    if (kept !== STATUS.ok) return this.refuseStatus(kept);
     return this.#gone(native.suspend(channel, this.index, this.generation, route, group, delayMs, roundMs));
   }
 
   #queue(route: number, group: number): boolean | typeof ENDS {
-    if (!this.#keepVariables()) return false;
+    const kept = this.keepVariables();
+    if (kept !== STATUS.ok) return this.refuseStatus(kept);
     return this.#gone(native.queueTask(this.runtime.channel, this.index, this.generation, route, group));
-  }
-
-  /** Whoever goes on with the call finds what was set. */
-  #keepVariables(): boolean {
-    if (this.#kept === undefined || !this.#kept.isChanged) return true;
-    const { channel } = this.runtime;
-    const status = native.variablesSave(channel, this.index, this.generation, this.#kept.serialize());
-    return status === STATUS.ok || this.#refuseStatus(status);
   }
 
   /** After a suspension: the script ends, or is told what `modparam async return` wants it told. */
   #gone(status: number): boolean | typeof ENDS {
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
-    this.#state = SUSPENDED;
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    this.state = RUN_STATE.suspended;
     this.owner = 0;
-    this.#error = null;
+    this.done();
     const { returnValue } = this.runtime.config.async;
     return returnValue === 0 ? ENDS : returnValue > 0;
   }
@@ -521,111 +344,8 @@ export class Message extends MessageReader {
   async #sleep(delayMs: number, roundMs: number): Promise<boolean> {
     const { channel } = this.runtime;
     const status = native.suspend(channel, this.index, this.generation, 0, ownThread, delayMs, roundMs);
-    if (status !== STATUS.ok) return this.#refuseStatus(status);
-    this.#state = SLEEPING;
-    this.owner = 0;
-    const woken = await new Promise<boolean>((resolve) => {
-      this.#sleeper = resolve;
-    });
-    return woken ? this.#done() : this.#refuse('CANCELLED');
-  }
-
-  // ---- what may be done ----------------------------------------------------------------------------------------------
-
-  #mustBeLive(): void {
-    if (this.#state === RUNNING) return;
-    throw makeError(this.#state === ENDED ? 'STALE_HANDLE' : 'SUSPENDED');
-  }
-
-  /** Data tasks and events do nothing to the call, so a script that goes on behind its suspension may still start them. */
-  #mustNotBeGivenUp(): void {
-    if (this.#state === SLEEPING || this.#goesOnSuspended) return;
-    this.#mustBeLive();
-  }
-
-  /** @returns whether the call is this script's to end; behind a suspension (`return` not 0) only the script is */
-  #giveUp(): boolean {
-    if (this.#goesOnSuspended) return false;
-    this.#mustBeLive();
-    this.#state = GIVEN_UP;
-    return true;
-  }
-
-  /** With `return` other than 0 the script goes on behind a suspension. */
-  get #goesOnSuspended(): boolean {
-    return this.#state === SUSPENDED && this.runtime.config.async.returnValue !== 0;
-  }
-
-  /** Whether a suspending function is refused for what was done before; one on an inert message throws. */
-  #refusesSuspension(): boolean {
-    if (this.runtime.config.async.mode === 1) return !this.#refuse('MODE_NO_TM');
-    if (this.#kind !== SLOT_KIND.message && this.#state === RUNNING) return !this.#refuse('NO_TRANSACTION');
-    if (this.#state === RUNNING) return false;
-    if (this.#goesOnSuspended || this.#state === SLEEPING) return !this.#refuse('ALREADY_SUSPENDED');
-    if (this.#state === ENDED) return !this.#refuse('STALE_HANDLE');
-    throw makeError('SUSPENDED');
-  }
-
-  #refuse(name: ErrorName, detail?: string): false {
-    this.#error = makeError(name, detail);
-    return false;
-  }
-  #refuseStatus(status: number): false {
-    this.#error = errorOfStatus(status);
-    return false;
-  }
-  #done(): true {
-    this.#error = null;
-    return true;
-  }
-
-  // ---- for lib/script.ts ---------------------------------------------------------------------------------------------
-
-  /** Whether an asyncSleep is going on. @internal */
-  get isSleeping(): boolean {
-    return this.#state === SLEEPING;
-  }
-
-  /** Whether nothing needs to be sent any more. @internal */
-  get isSettled(): boolean {
-    return this.#settled;
-  }
-
-  /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */
-  goAsynchronous(): void {
-    this.owner = 0;
-  }
-
-  /** The sleep is over. @internal */
-  wake(): void {
-    if (this.#state !== SLEEPING) return;
-    this.#state = RUNNING;
-    this.#wakeSleeper(true);
-  }
-
-  /** The call was cancelled or ended from outside. @internal */
-  abandon(): void {
-    this.#settled = true;
-    // Made if it is not there: a handler that asks for the signal later must find it aborted.
-    this.#controller ??= new AbortController();
-    this.#controller.abort(makeError('CANCELLED'));
-    if (this.#state !== SLEEPING) return;
-    this.#state = RUNNING;
-    this.#wakeSleeper(false);
-  }
-
-  #wakeSleeper(woken: boolean): void {
-    const sleeper = this.#sleeper;
-    this.#sleeper = undefined;
-    sleeper?.(woken);
-  }
-
-  /** The route has returned or thrown. @returns the outcome for the addon @internal */
-  end(): number {
-    const state = this.#state;
-    this.#state = ENDED;
-    this.owner = 0;
-    if (state === SUSPENDED) return OUTCOME.suspended;
-    return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    const woken = await this.sleep();
+    return woken ? this.done() : this.refuse('CANCELLED');
   }
 }

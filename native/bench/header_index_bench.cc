@@ -97,7 +97,6 @@ int main() {
       {"OPTIONS", kOptions}, {"INVITE with SDP", kInvite}, {"21 headers", kManyHeaders}};
   IndexLimits limits;
   unsigned refused = 0;
-  std::printf("%-16s %6s %10s %10s\n", "message", "bytes", "index ns", "guard ns");
   for (const Sample& sample : samples) {
     const char* data = sample.text.data();
     size_t size = sample.text.size();
@@ -105,7 +104,8 @@ int main() {
     double index_ns =
         median_ns([&] { refused += index_message(data, size, limits, index) != IndexStatus::kOk; });
     double guard_ns = median_ns([&] { refused += guard_message(data, size, index) != IndexStatus::kOk; });
-    std::printf("%-16s %6zu %10.0f %10.0f\n", sample.name, size, index_ns, guard_ns);
+    std::printf("index: %s, %zu bytes\t%.1f\tns\n", sample.name, size, index_ns);
+    std::printf("guard: %s, %zu bytes\t%.1f\tns\n", sample.name, size, guard_ns);
   }
   if (refused != 0) std::fprintf(stderr, "%u messages were refused\n", refused);
   return refused == 0 ? 0 : 1;

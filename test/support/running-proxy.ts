@@ -13,6 +13,9 @@ export interface RunningProxyOptions {
   overrides?: ProxySettings;
 }
 
+/** Where the client of a proxy without sockets sends: the discard port. */
+const nowhere = { port: 9 };
+
 /** Shorter than the default, so that a test can wait for the end of its transactions. */
 export const waitTimerMs = 300;
 
@@ -57,7 +60,7 @@ export class RunningProxy {
 
   async start(): Promise<void> {
     const proxy = await startProxy(this.file.url, this.#overrides);
-    this.#running = { proxy, client: await SipClient.open(proxy.addresses[0]!) };
+    this.#running = { proxy, client: await SipClient.open(proxy.addresses[0] ?? nowhere) };
   }
 
   async stop(): Promise<void> {
@@ -104,11 +107,12 @@ export function useProxy(definition: string, options?: RunningProxyOptions): Run
 }
 
 /** Everything that counts live things. */
-export function liveCounters({ transactions, timers, groups, memory }: ProxyStats): Record<string, number> {
+export function liveCounters({ transactions, tasks, timers, groups, memory }: ProxyStats): Record<string, number> {
   return {
     active: transactions.active,
     suspended: transactions.suspended,
     inScript: transactions.inScript,
+    tasks: tasks.active,
     timersPending: timers.pending,
     slotsInUse: memory.slotsInUse,
     payloadBlocks: memory.payloadBlocks,

@@ -1,0 +1,202 @@
+import { SLOT_KIND } from './async/data-task.ts';
+import { native } from './binding.ts';
+import { makeError } from './errors.ts';
+import type { ErrorName, SipAsyncError } from './errors.ts';
+import { MessageReader } from './message-reader.ts';
+import { errorOfStatus } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
+
+const { methods: METHODS, outcome: OUTCOME } = native.constants;
+const ACK = METHODS.indexOf('ACK');
+
+/** What the script may still do with the message. */
+export const RUN_STATE = {
+  running: 0,
+  /** Awaits asyncSleep. */
+  sleeping: 1,
+  /** Goes on elsewhere. */
+  suspended: 2,
+  /** exit() or drop(). */
+  givenUp: 3,
+  /** The route has returned. */
+  ended: 4,
+} as const;
+type RunState = (typeof RUN_STATE)[keyof typeof RUN_STATE];
+
+/**
+ * One run of a route with a message: what the script may still do with it, and why the last thing that it tried did not
+ * work.
+ */
+export class MessageRun extends MessageReader {
+  /** Name of the route block that runs, `requestRoute` for the request route. */
+  readonly route: string;
+  /** What the slot stands for, of SLOT_KIND. @internal */
+  protected readonly kind: number;
+  /** @internal */
+  protected state: RunState = RUN_STATE.running;
+  /** Nothing needs to be sent any more. @internal */
+  protected settled: boolean;
+  #dropped = false;
+  #error: SipAsyncError | null = null;
+  #vars: Record<string, unknown> | undefined;
+  #controller: AbortController | undefined;
+  #sleeper: ((woken: boolean) => void) | undefined;
+
+  /** @internal */
+  constructor(
+    runtime: Runtime,
+    index: number,
+    generation: number,
+    method: number,
+    route: string,
+    kind: number = SLOT_KIND.message,
+  ) {
+    super(runtime, index, generation, method);
+    this.route = route;
+    this.kind = kind;
+    this.settled = method === ACK || kind !== SLOT_KIND.message;
+  }
+
+  /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
+  get var(): Record<string, unknown> {
+    this.#vars ??= {};
+    return this.#vars;
+  }
+
+  /**
+   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps.
+   */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  /** Why the last function returned `false`; `null` after one that succeeded. */
+  get asyncError(): SipAsyncError | null {
+    return this.#error;
+  }
+
+  // ---- what may be done ----------------------------------------------------------------------------------------------
+
+  /** @internal */
+  protected mustBeLive(): void {
+    if (this.state === RUN_STATE.running) return;
+    throw makeError(this.state === RUN_STATE.ended ? 'STALE_HANDLE' : 'SUSPENDED');
+  }
+
+  /**
+   * Data tasks and events do nothing to the call, so a script that goes on behind its suspension may still start them.
+   *
+   * @internal
+   */
+  protected mustNotBeGivenUp(): void {
+    if (this.state === RUN_STATE.sleeping || this.#goesOnSuspended) return;
+    this.mustBeLive();
+  }
+
+  /**
+   * Ends the script. A call that was suspended (`return` not 0) is another's by then, and only the script ends.
+   *
+   * @internal
+   */
+  protected giveUp(drops: boolean): void {
+    if (this.#goesOnSuspended) return;
+    this.mustBeLive();
+    this.state = RUN_STATE.givenUp;
+    this.#dropped = drops;
+  }
+
+  /** With `return` other than 0 the script goes on behind a suspension. */
+  get #goesOnSuspended(): boolean {
+    return this.state === RUN_STATE.suspended && this.runtime.config.async.returnValue !== 0;
+  }
+
+  /** Whether a suspending function is refused for what was done before; one on an inert message throws. @internal */
+  protected refusesSuspension(): boolean {
+    if (this.runtime.config.async.mode === 1) return !this.refuse('MODE_NO_TM');
+    if (this.state === RUN_STATE.running) return this.kind !== SLOT_KIND.message && !this.refuse('NO_TRANSACTION');
+    if (this.#goesOnSuspended || this.state === RUN_STATE.sleeping) return !this.refuse('ALREADY_SUSPENDED');
+    if (this.state === RUN_STATE.ended) return !this.refuse('STALE_HANDLE');
+    throw makeError('SUSPENDED');
+  }
+
+  /** @internal */
+  protected refuse(name: ErrorName, detail?: string): false {
+    this.#error = makeError(name, detail);
+    return false;
+  }
+  /** @internal */
+  protected refuseStatus(status: number): false {
+    this.#error = errorOfStatus(status);
+    return false;
+  }
+  /** @internal */
+  protected done(): true {
+    this.#error = null;
+    return true;
+  }
+  /** @internal */
+  protected taken(refusal: SipAsyncError | null): boolean {
+    this.#error = refusal;
+    return refusal === null;
+  }
+
+  /** Waits for the end of a sleep that has begun. @returns whether its time came @internal */
+  protected sleep(): Promise<boolean> {
+    this.state = RUN_STATE.sleeping;
+    this.owner = 0;
+    return new Promise((resolve) => {
+      this.#sleeper = resolve;
+    });
+  }
+
+  // ---- for lib/script.ts ---------------------------------------------------------------------------------------------
+
+  /** Whether an asyncSleep is going on. @internal */
+  get isSleeping(): boolean {
+    return this.state === RUN_STATE.sleeping;
+  }
+
+  /** Whether nothing needs to be sent any more. @internal */
+  get isSettled(): boolean {
+    return this.settled;
+  }
+
+  /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */
+  goAsynchronous(): void {
+    this.owner = 0;
+  }
+
+  /** The sleep is over. @internal */
+  wake(): void {
+    if (this.state !== RUN_STATE.sleeping) return;
+    this.state = RUN_STATE.running;
+    this.#wakeSleeper(true);
+  }
+
+  /** The call was cancelled or ended from outside. @internal */
+  abandon(): void {
+    this.settled = true;
+    // Made if it is not there: a handler that asks for the signal later must find it aborted.
+    this.#controller ??= new AbortController();
+    this.#controller.abort(makeError('CANCELLED'));
+    if (this.state !== RUN_STATE.sleeping) return;
+    this.state = RUN_STATE.running;
+    this.#wakeSleeper(false);
+  }
+
+  #wakeSleeper(woken: boolean): void {
+    const sleeper = this.#sleeper;
+    this.#sleeper = undefined;
+    sleeper?.(woken);
+  }
+
+  /** The route has returned or thrown. @returns the outcome for the addon @internal */
+  end(): number {
+    const { state } = this;
+    this.state = RUN_STATE.ended;
+    this.owner = 0;
+    if (state === RUN_STATE.suspended) return OUTCOME.suspended;
+    return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
+  }
+}

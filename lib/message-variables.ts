@@ -1,0 +1,124 @@
+import { SLOT_KIND } from './async/data-task.ts';
+import { native } from './binding.ts';
+import { MessageRun, RUN_STATE } from './message-run.ts';
+import { checkText, checkUri, describe, headerLine } from './tm/arguments.ts';
+import type { Flags } from './variables/flags.ts';
+import { TransactionVariables } from './variables/transaction-variables.ts';
+import type { MessageChanges } from './variables/transaction-variables.ts';
+import type { NestedValue, Variables } from './variables/variables.ts';
+
+const HEADER_NAME = /^[^\s:]+$/;
+
+/**
+ * What lives in the transaction and not in a run: AVPs, XAVPs, flags, and the changes of the message. It is kept natively
+ * while the call is suspended.
+ */
+export class MessageVariables extends MessageRun {
+  #kept: TransactionVariables | undefined;
+  #isAskedFor = false;
+
+  get #variables(): TransactionVariables {
+    this.#kept ??= this.#loadVariables() ?? new TransactionVariables(null);
+    return this.#kept;
+  }
+
+  /** What an earlier run of the call left; `undefined` when that is nothing. Asked for once. */
+  #loadVariables(): TransactionVariables | undefined {
+    if (this.#isAskedFor || this.kind !== SLOT_KIND.message || this.state !== RUN_STATE.running) return undefined;
+    this.#isAskedFor = true;
+    const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
+    return stored === null ? undefined : new TransactionVariables(stored);
+  }
+
+  /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. */
+  get #changes(): MessageChanges | undefined {
+    this.#kept ??= this.#loadVariables();
+    return this.#kept?.changes;
+  }
+
+  /** Variables with one or several values for each name (`$avp(name)`); see docs/variables.md for where they live. */
+  get avp(): Variables {
+    return this.#variables.avp;
+  }
+
+  /** Variables that may be nested maps (`$xavp(name=>field)`). */
+  get xavp(): Variables<NestedValue> {
+    return this.#variables.xavp;
+  }
+
+  /** The message flags 0 to 31 (`setflag`, `isflagset`). */
+  get flags(): Flags {
+    return this.#variables.flags;
+  }
+
+  /** The Request-URI (`$ru`). What is set here is what will be forwarded. @throws TypeError for what is no URI */
+  override get ruri(): string | null {
+    return this.#changes?.ruri ?? super.ruri;
+  }
+  override set ruri(uri: string) {
+    this.#change().ruri = checkUri(uri, 'ruri');
+  }
+
+  /** Where the message goes regardless of its Request-URI (`$du`); `null` when nothing was set. */
+  get du(): string | null {
+    return this.#changes?.du ?? null;
+  }
+  set du(uri: string | null) {
+    this.#change().du = uri === null ? null : checkUri(uri, 'du');
+  }
+
+  /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. What is set here will be forwarded. */
+  override get body(): string | null {
+    const body = this.#changes?.body ?? null;
+    if (body === null) return super.body;
+    return typeof body === 'string' ? body : Buffer.from(body).toString();
+  }
+  override set body(body: string | Uint8Array) {
+    if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
+      throw new TypeError(`body: expected a string or a Uint8Array, got ${describe(body)}`);
+    }
+    this.#change().body = typeof body === 'string' ? body : Buffer.from(body);
+  }
+
+  /**
+   * Adds a header line to the message that will be forwarded (`append_hf`). As in Kamailio, it does not show in
+   * `header(name)`.
+   *
+   * @param line one header, with or without the line end
+   * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
+   */
+  appendHf(line: string): boolean {
+    this.mustBeLive();
+    const header = headerLine(line);
+    if (header === null) return this.refuse('INVALID_STATUS');
+    this.#change().appendedLines.push(header);
+    return this.done();
+  }
+
+  /**
+   * Leaves all header lines of this name out of the message that will be forwarded (`remove_hf`). As in Kamailio, they
+   * still show in `header(name)`.
+   *
+   * @returns whether the message has such a line
+   */
+  removeHf(name: string): boolean {
+    this.mustBeLive();
+    checkText(name, 'name');
+    if (!HEADER_NAME.test(name)) return this.refuse('INVALID_STATUS', name);
+    this.#change().removedNames.push(name);
+    this.done();
+    return this.header(name) !== null;
+  }
+
+  #change(): MessageChanges {
+    this.mustBeLive();
+    this.#variables.noteChange();
+    return this.#variables.changes;
+  }
+
+  /** Whoever goes on with the call finds what was set. @returns a native status @internal */
+  protected keepVariables(): number {
+    if (this.#kept === undefined || !this.#kept.isChanged) return native.constants.status.ok;
+    return native.variablesSave(this.runtime.channel, this.index, this.generation, this.#kept.serialize());
+  }
+}
