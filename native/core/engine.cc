@@ -193,7 +193,7 @@ Status Engine::resume(Task task, uint64_t now) {
   // For the case that the queue has no room: taken before, so that nothing can fail behind the step.
   const uint32_t node = take_node();
   if (node == kNone) return Status::kSlotsExhausted;
-  if (slots_.make_due(task.index, task.generation, word.suspension()) != Status::kOk) {
+  if (slots_.make_due(task.index, task.generation, word.suspension(), Word::kResumed) != Status::kOk) {
     nodes_->free.push(node, node_link());
     return Status::kNotSuspended;
   }
@@ -296,10 +296,12 @@ Status Engine::conclude(Task task, uint64_t flags, Run& was) {
 
 void Engine::tell(uint32_t thread, Task task) {
   // Nobody: the call is run by the engine's own code, which needs no telling.
-  if (thread < inboxes_.size()) post(thread, task);
+  (void)post(thread, task);
 }
 
 bool Engine::post(uint32_t thread, Task task) {
+  // Read from a slot that a sleeper has just left, and that a task without a thread has taken since.
+  if (thread >= inboxes_.size()) return false;
   Inbox& inbox = *inboxes_[thread];
   if (!inbox.queue.try_push(task.bits())) return false;
   // Acquire: pairs with attach().

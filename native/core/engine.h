@@ -85,7 +85,7 @@ class Engine {
   // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
   Status begin_run(Task task, uint32_t thread, uint64_t now);
 
-  // Puts a task into a thread's own inbox and wakes it. False when the inbox is full.
+  // Puts a task into a thread's own inbox and wakes it. False when the inbox is full, or the thread is none.
   bool post(uint32_t thread, Task task);
   uint32_t take_inbox(uint32_t thread, Task* tasks, uint32_t most);
   bool inbox_empty(uint32_t thread) { return inboxes_[thread]->queue.size() == 0; }
@@ -164,7 +164,10 @@ class Engine {
 template <class Prepare>
 Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare, Task& out) {
   if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
+  uint32_t generation = 0;
   const uint32_t index = slots_.try_acquire([&](Slot& slot) {
+    // Read here, where the slot is nobody else's: the moment it is live, a scan may end the task, and the next one begin.
+    generation = Word(slot.word.load(std::memory_order_relaxed)).generation();
     slot.route.store(route, std::memory_order_relaxed);
     slot.group.store(group, std::memory_order_relaxed);
     slot.thread.store(kNone, std::memory_order_relaxed);
@@ -173,7 +176,7 @@ Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t del
     prepare(slot);
   });
   if (index == kNone) return Status::kSlotsExhausted;
-  out = Task{index, slots_.word(index).generation()};
+  out = Task{index, generation};
   return submit_to(out, route, group, now, delay_ns);
 }
 
