@@ -39,7 +39,8 @@ struct TaskBed {
 
   uint32_t worker(uint32_t number = 0) const { return engine.worker_thread(Bed::kGroup, number); }
 
-  Task submit(uint64_t delay_ns = 0, uint16_t route = 0, std::string_view bytes = "data", int32_t number = 0) {
+  Task submit(uint64_t delay_ns = 0, uint16_t route = 0, std::string_view bytes = "data",
+              int32_t number = 0) {
     Task out{kNone, 0};
     const TaskRequest request{.route = route, .delay_ns = delay_ns, .bytes = bytes, .number = number};
     REQUIRE(tasks.submit(request, out) == Status::kOk);
@@ -293,9 +294,7 @@ class Model {
     bool resumed;
   };
 
-  bool is_counted(const Entry& task) const {
-    return task.was_suspended && task.state != State::kRunning;
-  }
+  bool is_counted(const Entry& task) const { return task.was_suspended && task.state != State::kRunning; }
   // A handle that is alive, was alive, or never was.
   Task any_handle() {
     if (random_.one_in(10) || known_.empty()) return {random_.below32(600), random_.below32(4)};
@@ -348,8 +347,8 @@ class Model {
     Status expected = Status::kStaleHandle;
     if (entry != nullptr) {
       expected = entry->state != State::kSuspended ? Status::kNotSuspended
-                 : nodes_left_ == 0               ? Status::kSlotsExhausted
-                                                  : Status::kOk;
+                 : nodes_left_ == 0                ? Status::kSlotsExhausted
+                                                   : Status::kOk;
     }
     REQUIRE(bed_.engine.resume(task, now_ns()) == expected);
     if (expected != Status::kOk) return;
@@ -361,9 +360,9 @@ class Model {
   void cancel() {
     const Task task = any_handle();
     const Entry* entry = find(task);
-    const Status expected = entry == nullptr                    ? Status::kStaleHandle
+    const Status expected = entry == nullptr                  ? Status::kStaleHandle
                             : entry->state == State::kRunning ? Status::kNotSuspended
-                                                                : Status::kOk;
+                                                              : Status::kOk;
     REQUIRE(bed_.tasks.cancel(task) == expected);
     if (expected != Status::kOk) return;
     ++dropped_;
@@ -526,7 +525,8 @@ class TaskTraffic {
   void submit(uint32_t parity) {
     Random random(10 + parity);
     for (uint32_t number = parity; number < tasks_; number += 2) {
-      const uint64_t delay_ns = random.one_in(3) ? 0 : random.below(random.one_in(20) ? 20'000'000 : 2'000'000);
+      const uint64_t delay_ns =
+          random.one_in(3) ? 0 : random.below(random.one_in(20) ? 20'000'000 : 2'000'000);
       const uint64_t due_ns = now_ns() + delay_ns;
       std::string bytes(sizeof due_ns, '\0');
       std::memcpy(bytes.data(), &due_ns, sizeof due_ns);
@@ -652,7 +652,8 @@ TEST_CASE("threads: a cancel that meets the end of a run never ends a task a sec
                 [&] {
                   while (!over.load()) {
                     const uint64_t bits = at.load();
-                    if (bits != 0 && bed.tasks.cancel(Task::of(bits - 1)) == Status::kOk) cancelled.fetch_add(1);
+                    if (bits != 0 && bed.tasks.cancel(Task::of(bits - 1)) == Status::kOk)
+                      cancelled.fetch_add(1);
                   }
                 }});
   MESSAGE(ran << " ran, " << cancelled.load() << " were cancelled");
