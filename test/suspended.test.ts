@@ -96,7 +96,7 @@ describe('proxy.suspended and proxy.cancel', () => {
   });
 
   it('a call that runs is not suspended', async () => {
-    const call = running.client.request({ user: 'hold' });
+    const call = running.client.request({ user: 'hold', autoAck: true });
     const sleeper = running.client.request({ user: 'sleep', autoAck: true });
     await eventually(() => running.proxy.suspended().length === 1);
     const { handle } = running.proxy.suspended()[0]!;
