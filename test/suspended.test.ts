@@ -82,7 +82,7 @@ describe('proxy.suspended and proxy.cancel', () => {
   it('a handle of an ended call is stale, however often its slot is used again', async () => {
     running.client.request({ user: 'ms', autoAck: true });
     await eventually(() => running.proxy.suspended().length === 1);
-    const [{ handle }] = running.proxy.suspended() as [{ handle: { index: number; label: number } }];
+    const { handle } = running.proxy.suspended()[0]!;
     expect(running.proxy.cancel(handle)).toBe(true);
     await becomesIdle(running.proxy);
     const again = running.client.request({ user: 'ms', autoAck: true });
