@@ -26,7 +26,7 @@ export interface GroupDefinition {
 
 /** `modparam("async", …)`, in Kamailio's spelling. */
 export interface AsyncParams {
-  /** Threads that resume what `asyncRoute` and `asyncSleep` suspended, 0 to 256. The default is 1. */
+  /** Threads that resume what `asyncRoute` suspended, 0 to 256; 0 switches it off. The default is 1. */
   workers?: number;
   /** The grain of the millisecond functions in ms, 0 to 30000; 0 switches them off. The default is 1. */
   ms_timer?: number;
