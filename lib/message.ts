@@ -41,8 +41,11 @@ let trySuspend: {
  * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
  * on it throws `SIPASYNC_ERR_SUSPENDED`, and once the route has returned, `SIPASYNC_ERR_STALE_HANDLE`. Reading goes on as
  * long as the call lives. docs/from-kamailio.md has every function beside Kamailio's.
+ *
+ * @typeParam RouteName the blocks of `route` that its functions take; any text when it is left out
+ * @typeParam GroupName the worker groups that they take
  */
-export class Message extends MessageVariables {
+export class Message<RouteName extends string = string, GroupName extends string = string> extends MessageVariables {
   #event: TkvEvent | undefined;
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
@@ -74,7 +77,7 @@ export class Message extends MessageVariables {
    * @returns `true` when the task was taken (Kamailio's 1); `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`,
    *   `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
    */
-  asyncTaskData(routename: string, data: string | Uint8Array): boolean {
+  asyncTaskData(routename: RouteName, data: string | Uint8Array): boolean {
     this.mustNotBeGivenUp();
     return this.taken(sendTaskData(this.runtime, routename, data));
   }
@@ -85,7 +88,7 @@ export class Message extends MessageVariables {
    * @param groupname a group of `asyncWorkersGroup`, or "default"
    * @returns as {@link asyncTaskData}; also `false` with `UNKNOWN_GROUP`
    */
-  asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
+  asyncTaskGroupData(routename: RouteName, groupname: GroupName, data: string | Uint8Array): boolean {
     this.mustNotBeGivenUp();
     checkText(groupname, 'groupname');
     return this.taken(sendTaskData(this.runtime, routename, data, groupname));
@@ -209,7 +212,7 @@ export class Message extends MessageVariables {
    *   `DELAY_OUT_OF_RANGE`, `NO_WORKERS`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`, `ALREADY_ANSWERED`,
    *   `CANCELLED`, `MODE_NO_TM`, or `PAYLOAD_TOO_LARGE` (the variables of the call); then nothing has changed
    */
-  asyncRoute(routename: string, seconds: number | string): boolean {
+  asyncRoute(routename: RouteName, seconds: number | string): boolean {
     const result = trySuspend.route(this, routename, seconds);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -223,7 +226,7 @@ export class Message extends MessageVariables {
    * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
    * @returns as {@link asyncRoute}; also `false` with `MS_TIMER_DISABLED`
    */
-  asyncMsRoute(routename: string, milliseconds: number | string): boolean {
+  asyncMsRoute(routename: RouteName, milliseconds: number | string): boolean {
     const result = trySuspend.msRoute(this, routename, milliseconds);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -267,7 +270,7 @@ export class Message extends MessageVariables {
    * @param routename a block of `route`
    * @returns as {@link asyncRoute}; also `false` with `GROUP_FULL`
    */
-  asyncTaskRoute(routename: string): boolean {
+  asyncTaskRoute(routename: RouteName): boolean {
     const result = trySuspend.taskRoute(this, routename);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -280,7 +283,7 @@ export class Message extends MessageVariables {
    * @param groupname a group of `asyncWorkersGroup`, or "default"
    * @returns as {@link asyncRoute}; also `false` with `UNKNOWN_GROUP`, `GROUP_FULL`
    */
-  asyncTaskGroupRoute(routename: string, groupname: string): boolean {
+  asyncTaskGroupRoute(routename: RouteName, groupname: GroupName): boolean {
     const result = trySuspend.taskGroupRoute(this, routename, groupname);
     if (result === ENDS) throw SCRIPT_END;
     return result;
