@@ -324,6 +324,22 @@ describe('100,000 tasks', () => {
   });
 });
 
+describe('waits that end long before their time', () => {
+  it('never use up an engine, however small', async () => {
+    const engine = await createEngine({ maxSuspended: 8, routes: { A() {} } });
+    for (let cycle = 0; cycle < 20_000; cycle += 1) {
+      const handle = await eventually(() => engine.suspend('x', { route: 'A', delayMs: 80_000_000 }), { intervalMs: 1 });
+      const end = () => (cycle % 2 === 0 ? engine.continue(handle) : engine.cancel(handle));
+      if (!end()) await eventually(end, { intervalMs: 1 });
+      if (cycle % 100 === 0) await new Promise((done) => setImmediate(done));
+    }
+    await eventually(() => engine.stats().tasks.active === 0);
+    expect(engine.stats().tasks).toEqual({ active: 0, done: 10_000, dropped: 10_000 });
+    expect(engine.stats().timers.pending).toBe(0);
+    await engine.close();
+  });
+});
+
 describe('several engines', () => {
   it('know nothing of each other', async () => {
     const other = await new NotingEngine().start();

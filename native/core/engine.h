@@ -5,7 +5,8 @@
 // - A thread is a number: receivers first, then the workers of group 0, group 1 and so on. Each has an inbox of its own
 //   for what must come back to that very thread (a sleeping handler, a new request read by somebody else).
 // - Timer nodes: node i < slots is slot i's own (SIP timers), the rest serve suspensions. A suspension takes a node and
-//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not.
+//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not. When half of them
+//   mean nothing any more (suspensions that were withdrawn long before their time), the ticker sweeps those out.
 // - start() and stop() are called by one thread; everything else by any.
 #pragma once
 
@@ -132,6 +133,10 @@ class Engine {
   void insert(uint32_t node, uint64_t due_tick);
   void offer_again(uint32_t node, Task task, uint64_t tick);
   void run_ticker();
+  // A suspension has ended before its time; its node stays in the wheel.
+  void note_withdrawn();
+  bool is_stale(uint32_t node_index);
+  void sweep();
   void expire(uint32_t node, uint64_t now);
   bool hand_over(uint32_t index, uint32_t generation);
   // Tells a thread, if it is one, that a call it runs or sleeps in has ended.
@@ -157,6 +162,9 @@ class Engine {
 
   Parker parker_;
   std::atomic<bool> stopping_{false};  // written by stop(), read by the ticker; release and acquire
+  // Set by note_withdrawn() of any thread, cleared by the ticker. Relaxed: the Parker's token carries the wake-up, and a
+  // sweep more or less does not matter.
+  std::atomic<bool> sweep_wanted_{false};
   std::thread ticker_;
   // The ticker's own: what it has pushed to since it last woke anybody.
   std::vector<uint8_t> touched_groups_;

@@ -478,6 +478,56 @@ TEST_CASE("tasks come in the order of their times, equal ones in the order of su
   bed.check_all_zero();
 }
 
+// As calls do that wait five minutes for an answer, and get it at once.
+TEST_CASE("waits that end long before their time never use the engine up, and disturb no other") {
+  TaskBed bed(64, 40);
+  bed.engine.start(&bed.handler);
+  Random random(3);
+  uint32_t timed = 0, came = 0, early = 0;
+  const auto run_what_is_due = [&] {
+    for (Task task = bed.take(); task.index != kNone; task = bed.take()) {
+      const uint64_t now = now_ns();
+      if (bed.engine.begin_run(task, bed.worker(), now) != Status::kOk) continue;
+      uint64_t due_ns = 0;
+      std::memcpy(&due_ns, bed.tasks.data(task).bytes(), sizeof due_ns);
+      came += due_ns != 0;
+      early += due_ns > now;
+      bed.tasks.finish(task);
+    }
+  };
+  const auto wait_with = [&](uint64_t delay_ns, uint64_t due_ns) {
+    const std::string bytes(reinterpret_cast<const char*>(&due_ns), sizeof due_ns);
+    Task out{kNone, 0};
+    // The ticker may need a moment to make room.
+    REQUIRE(eventually([&] {
+      run_what_is_due();
+      return bed.tasks.submit({.delay_ns = delay_ns, .bytes = bytes}, out) == Status::kOk;
+    }));
+    return out;
+  };
+  for (uint64_t i = 0; i < rounds(30'000); ++i) {
+    const Task task = wait_with(kHourNs + random.below(kHourNs), 0);
+    if (random.one_in(2)) {
+      REQUIRE(bed.tasks.cancel(task) == Status::kOk);
+    } else {
+      // It needs a node for the case that the queue is full.
+      REQUIRE(eventually([&] { return bed.engine.resume(task, now_ns()) == Status::kOk; }));
+    }
+    if (random.one_in(20)) {
+      ++timed;
+      const uint64_t delay_ns = random.below(20'000'000);
+      wait_with(delay_ns, now_ns() + delay_ns);
+    }
+  }
+  REQUIRE(eventually([&] {
+    run_what_is_due();
+    return bed.tasks.open() == 0;
+  }));
+  CHECK(came == timed);
+  CHECK(early == 0);
+  bed.check_all_zero();
+}
+
 // Submitters, workers, and one thread that resumes, cancels and now and then drops everything.
 class TaskTraffic {
  public:
