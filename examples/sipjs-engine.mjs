@@ -1,6 +1,6 @@
 // The engine beside another SIP stack. SIP.js parses, answers and keeps the transactions, here over UDP; sip-async keeps the
 // keys of INVITEs that wait, and says when each goes on: never early, once, and not if CANCEL came first.
-// node examples/sipjs-engine.mjs [port] [milliseconds]
+// npm install sip.js; node examples/sipjs-engine.mjs [port] [milliseconds]
 import dgram from 'node:dgram';
 import { createEngine } from 'sip-async/engine';
 import { constructOutgoingResponse, InviteServerTransaction, LoggerFactory, Parser } from 'sip.js/lib/core/index.js';

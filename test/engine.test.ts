@@ -328,7 +328,8 @@ describe('waits that end long before their time', () => {
   it('never use up an engine, however small', async () => {
     const engine = await createEngine({ maxSuspended: 8, routes: { A() {} } });
     for (let cycle = 0; cycle < 20_000; cycle += 1) {
-      const handle = await eventually(() => engine.suspend('x', { route: 'A', delayMs: 80_000_000 }), { intervalMs: 1 });
+      const suspend = () => engine.suspend('x', { route: 'A', delayMs: 80_000_000 });
+      const handle = (await eventually(suspend, { intervalMs: 1 })) as Handle;
       const end = () => (cycle % 2 === 0 ? engine.continue(handle) : engine.cancel(handle));
       if (!end()) await eventually(end, { intervalMs: 1 });
       if (cycle % 100 === 0) await new Promise((done) => setImmediate(done));
