@@ -2,6 +2,7 @@
 #include "node/args.h"
 #include "node/environment.h"
 #include "node/message_fields.h"
+#include "node/shared_tables.h"
 #include "node/stats_layout.h"
 
 namespace sip_async::node {
@@ -87,7 +88,18 @@ napi_value make_constants(napi_env env) {
     napi_set_element(env, malformed, i,
                      make_text(env, sip::index_status_name(static_cast<sip::IndexStatus>(i))));
   }
+  const core::SharedTableLimits usual;
+  Object shared(env);
+  shared.set("limits", listed(env, kSharedLimits))
+      .set("stats", listed(env, kSharedStats))
+      .set("mostTables", SharedTables::kMostTables - 1)
+      .set("mostEntries", static_cast<uint32_t>(core::SharedTable::kMostEntries))
+      .set("mostBytes", make_double(env, static_cast<double>(core::SharedTable::kMostBytes)))
+      .set("usualEntries", static_cast<uint32_t>(usual.max_entries))
+      .set("usualBytes", make_double(env, static_cast<double>(usual.max_bytes)))
+      .set("entryBytes", static_cast<uint32_t>(core::SharedTable::kEntryBytes));
   Object out(env);
+  out.set("shared", shared.value());
   out.set("version", kBindingVersion)
       .set("status", numbered(env, kStatusNames))
       .set("record", record.value())
