@@ -1,6 +1,4 @@
 import { lookup } from 'node:dns/promises';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { getSystemErrorMap } from 'node:util';
 import { emitTkv, sendTaskData } from './async/data-task.ts';
 import { native } from './binding.ts';
@@ -21,7 +19,9 @@ import type { ProxyStats } from './stats.ts';
 import { cancelWaiting, listWaiting } from './suspended.ts';
 import type { Handle, SuspendedEntry } from './suspended.ts';
 import { checkText } from './tm/arguments.ts';
+import { moduleUrl } from './workers/module-url.ts';
 import { workerPlaces } from './workers/place.ts';
+import type { Place, WorkerInput } from './workers/place.ts';
 import { WorkerPool } from './workers/pool.ts';
 
 /** How long `close()` waits for calls by default: less than the 10 s after which supervisors kill. */
@@ -213,8 +213,7 @@ function createEngine(config: ProxyConfig): number {
 }
 
 async function loadModule(module: URL | string): Promise<{ url: string; definition: unknown }> {
-  const isUrl = module instanceof URL || /^(file|data|node):/.test(module);
-  const url = isUrl ? String(module) : pathToFileURL(resolve(module)).href;
+  const url = moduleUrl(module);
   try {
     const { default: definition } = (await import(url)) as { default?: unknown };
     return { url, definition };
@@ -259,7 +258,9 @@ export async function startProxyWith(
   const logger = makeLogger(config.log, 'receiver 0');
   const runtime = makeRuntime(chosen, config, logger);
   const engine = createEngine(config);
-  const pool = new WorkerPool({ engine, moduleUrl: url, config }, logger);
+  const entry = new URL('./workers/entry.js', import.meta.url);
+  const inputFor = (place: Place): WorkerInput => ({ engine, moduleUrl: url, config, place });
+  const pool = new WorkerPool({ engine, entry, inputFor, keepAlive: true }, logger);
   try {
     const addresses = config.async.mode === 1 ? [] : await bind(engine, config);
     await pool.start(workerPlaces(config));

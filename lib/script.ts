@@ -4,13 +4,11 @@ import type { RouteHandler } from './define-proxy.ts';
 import { native } from './binding.ts';
 import { Message, SCRIPT_END } from './message.ts';
 import type { Runtime } from './runtime.ts';
+import { TaskRoom } from './workers/room.ts';
 
 const { record: RECORD, outcome: OUTCOME } = native.constants;
 const MARK = OUTCOME.mark;
 const OPTIONS = native.constants.methods.indexOf('OPTIONS');
-
-/** What the addon takes for "as many as come". */
-const UNLIMITED = 0xffff_ffff;
 
 /** Records that one batch holds; at least as many as the addon reads datagrams at a time. */
 const BATCH = 128;
@@ -30,18 +28,21 @@ export class Script {
   readonly #running = new Map<number, Message>();
   /** Those of them whose handler has returned while a sleep that it did not wait for goes on. */
   readonly #left = new Set<Message>();
-  readonly #pauseMs: number;
-  readonly #concurrency: number;
-  /** Between two batches (`usleep`): no task is to come, whatever else does. */
-  #isPausing = false;
-  /** As many asynchronous handlers are going on as may: the next that settles asks for more tasks. */
-  #isFull = false;
+  readonly #room: TaskRoom;
 
-  /** @param group the group that this thread works for; its pause rounds up to a millisecond, because a loop must go on */
+  /** @param group the group that this thread works for */
   constructor(runtime: Runtime, group?: Pick<GroupConfig, 'usleepUs' | 'concurrency'>) {
     this.#runtime = runtime;
-    this.#pauseMs = Math.ceil((group?.usleepUs ?? 0) / 1000);
-    this.#concurrency = group?.concurrency || UNLIMITED;
+    this.#room = new TaskRoom(
+      group,
+      () => this.#running.size,
+      (room) => native.channelRun(runtime.channel, room),
+    );
+  }
+
+  /** To be called once the channel is open. */
+  begin(): void {
+    this.#room.begin();
   }
 
   /** Called by the addon with `count` records. Returns how many more tasks it may bring; 0 is a pause until `channelRun`. */
@@ -52,33 +53,8 @@ export class Script {
       const outcome = this.#runRecord(info & 0xff, records[at]!, records[at + 1]!, (info >> 8) & 0xff, records[at + 3]!);
       records[at + 2] = (outcome | MARK) >>> 0;
     }
-    if (this.#pauseMs > 0 && !this.#isPausing) {
-      this.#isPausing = true;
-      setTimeout(() => {
-        this.#isPausing = false;
-        this.#goOn();
-      }, this.#pauseMs);
-    }
-    return this.#room();
+    return this.#room.afterBatch();
   };
-
-  /** After the channel was opened, before it brings anything. */
-  begin(): void {
-    native.channelRun(this.#runtime.channel, this.#room());
-  }
-
-  #room(): number {
-    if (this.#isPausing) return 0;
-    if (this.#concurrency === UNLIMITED) return UNLIMITED;
-    const room = Math.max(0, this.#concurrency - this.#running.size);
-    this.#isFull = room === 0;
-    return room;
-  }
-
-  #goOn(): void {
-    const room = this.#room();
-    if (room > 0) native.channelRun(this.#runtime.channel, room);
-  }
 
   #runRecord(kind: number, index: number, generation: number, method: number, route: number): number {
     if (kind === RECORD.request) {
@@ -138,7 +114,7 @@ export class Script {
     if (outcome !== OUTCOME.pending) {
       native.finish(this.#runtime.channel, message.index, message.generation, outcome);
     }
-    if (this.#isFull) this.#goOn();
+    this.#room.afterRun();
   }
 
   /** A run came to its end. What it left behind decides what the addon has to do. */

@@ -30,6 +30,37 @@ export interface GroupStats {
   runMs: Percentiles;
 }
 
+/** Timed suspensions. */
+export interface TimerStats {
+  /** Suspensions whose time has not come. */
+  pending: number;
+  fired: number;
+  /** Withdrawn before their time. */
+  cancelled: number;
+  /** From the due time to its being noticed. */
+  latenessMs: Percentiles;
+}
+
+/** Data tasks and tkv events, or what an engine of `sip-async/engine` suspends. */
+export interface TaskStats {
+  /** Waiting or running. */
+  active: number;
+  /** Runs that ended. */
+  done: number;
+  /** Cancelled, or ended with their thread or with the proxy. */
+  dropped: number;
+}
+
+/** What is held in native memory. */
+export interface MemoryStats {
+  slotsInUse: number;
+  slots: number;
+  /** Payload blocks in use: requests and replies that are kept, and the data of tasks. */
+  payloadBlocks: number;
+  /** Bytes of payload memory that were ever touched. */
+  payloadHighWaterBytes: number;
+}
+
 /** What `proxy.stats()` returns: plain numbers, taken without stopping anything. */
 export interface ProxyStats {
   transactions: {
@@ -46,23 +77,8 @@ export interface ProxyStats {
     /** Finals to INVITE that no ACK came for (timer H), since the start. */
     timedOut: number;
   };
-  timers: {
-    /** Suspensions whose time has not come. */
-    pending: number;
-    fired: number;
-    /** Withdrawn before their time. */
-    cancelled: number;
-    /** From the due time to its being noticed. */
-    latenessMs: Percentiles;
-  };
-  /** Data tasks and tkv events. */
-  tasks: {
-    /** Waiting or running. */
-    active: number;
-    done: number;
-    /** Cancelled, or ended with their thread or with the proxy. */
-    dropped: number;
-  };
+  timers: TimerStats;
+  tasks: TaskStats;
   groups: Record<string, GroupStats>;
   transport: {
     /** Datagrams. */
@@ -84,14 +100,7 @@ export interface ProxyStats {
     /** Datagrams read while a receiver's event loop was stuck. */
     stoodIn: number;
   };
-  memory: {
-    slotsInUse: number;
-    slots: number;
-    /** Payload blocks in use: requests and replies that are kept. */
-    payloadBlocks: number;
-    /** Bytes of payload memory that were ever touched. */
-    payloadHighWaterBytes: number;
-  };
+  memory: MemoryStats;
 }
 
 function figures(names: readonly string[], fill: (out: Float64Array) => void): Record<string, number> {
@@ -104,16 +113,42 @@ function percentiles(from: Record<string, number>, prefix: string): Percentiles 
   return { p50: from[`${prefix}P50Ms`]!, p99: from[`${prefix}P99Ms`]!, max: from[`${prefix}MaxMs`]! };
 }
 
-/** Reads the statistics of an engine. */
-export function readStats(engine: number, config: ProxyConfig): ProxyStats {
-  const { constants } = native;
-  const all = figures(constants.engineStats, (out) => native.engineStats(engine, out));
-  const malformed = figures(constants.malformed, (out) => native.malformedStats(engine, out));
-  const of = (name: string) => all[name]!;
-  const groups = config.groups.map((group, number): [string, GroupStats] => {
-    const one = figures(constants.groupStats, (out) => native.groupStats(engine, number, out));
+/** The figures of a whole engine, by name. */
+export type EngineFigures = (name: string) => number;
+
+export function readFigures(engine: number): EngineFigures {
+  const all = figures(native.constants.engineStats, (out) => native.engineStats(engine, out));
+  return (name) => all[name]!;
+}
+
+export function readTimers(of: EngineFigures): TimerStats {
+  return {
+    pending: of('timersPending'),
+    fired: of('timersFired'),
+    cancelled: of('timersCancelled'),
+    latenessMs: { p50: of('latenessP50Ms'), p99: of('latenessP99Ms'), max: of('latenessMaxMs') },
+  };
+}
+
+export function readTasks(of: EngineFigures): TaskStats {
+  return { active: of('tasksActive'), done: of('tasksDone'), dropped: of('tasksDropped') };
+}
+
+export function readMemory(of: EngineFigures): MemoryStats {
+  return {
+    slotsInUse: of('slotsInUse'),
+    slots: of('slots'),
+    payloadBlocks: of('payloadBlocks'),
+    payloadHighWaterBytes: of('payloadHighWaterBytes'),
+  };
+}
+
+/** @param groups in the order in which the engine numbers them */
+export function readGroups(engine: number, groups: readonly { name: string }[]): Record<string, GroupStats> {
+  const entries = groups.map(({ name }, number): [string, GroupStats] => {
+    const one = figures(native.constants.groupStats, (out) => native.groupStats(engine, number, out));
     return [
-      group.name,
+      name,
       {
         workers: one.workers!,
         idle: one.idle!,
@@ -127,6 +162,13 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       },
     ];
   });
+  return Object.fromEntries(entries);
+}
+
+/** Reads the statistics of a proxy. */
+export function readStats(engine: number, config: ProxyConfig): ProxyStats {
+  const of = readFigures(engine);
+  const malformed = figures(native.constants.malformed, (out) => native.malformedStats(engine, out));
   return {
     transactions: {
       active: of('active'),
@@ -136,14 +178,9 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       cancelled: of('cancelled'),
       timedOut: of('timedOut'),
     },
-    timers: {
-      pending: of('timersPending'),
-      fired: of('timersFired'),
-      cancelled: of('timersCancelled'),
-      latenessMs: percentiles(all, 'lateness'),
-    },
-    tasks: { active: of('tasksActive'), done: of('tasksDone'), dropped: of('tasksDropped') },
-    groups: Object.fromEntries(groups),
+    timers: readTimers(of),
+    tasks: readTasks(of),
+    groups: readGroups(engine, config.groups),
     transport: {
       received: of('received'),
       sent: of('sent'),
@@ -158,11 +195,6 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),
     },
-    memory: {
-      slotsInUse: of('slotsInUse'),
-      slots: of('slots'),
-      payloadBlocks: of('payloadBlocks'),
-      payloadHighWaterBytes: of('payloadHighWaterBytes'),
-    },
+    memory: readMemory(of),
   };
 }

@@ -47,16 +47,23 @@ function kindOf(kind: number, group: number): SuspendedEntry['kind'] {
   return group === OWN_THREAD ? 'sleep' : 'transaction';
 }
 
+/** One row of what waits: the value of a column, by its name. */
+export type WaitingRow = (column: string) => number;
+
 /** @throws TypeError, RangeError for a limit that is none */
-export function listWaiting(engine: number, runtime: Runtime, limit: number = DEFAULT_LIMIT): SuspendedEntry[] {
+export function readWaiting(engine: number, limit: number = DEFAULT_LIMIT): WaitingRow[] {
   if (typeof limit !== 'number') throw new TypeError(`limit: expected a number, got ${describe(limit)}`);
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
     throw new RangeError(`limit: expected an integer from 1 to ${MAX_LIMIT}, got ${limit}`);
   }
   const rows = new Float64Array(limit * COLUMNS.length);
   const count = native.engineWaiting(engine, rows);
-  return Array.from({ length: count }, (_, row) => {
-    const at = (column: string) => rows[row * COLUMNS.length + AT[column]!]!;
+  return Array.from({ length: count }, (_, row) => (column) => rows[row * COLUMNS.length + AT[column]!]!);
+}
+
+/** @throws TypeError, RangeError for a limit that is none */
+export function listWaiting(engine: number, runtime: Runtime, limit?: number): SuspendedEntry[] {
+  return readWaiting(engine, limit).map((at) => {
     const handle = { index: at('index'), label: at('generation') };
     const kind = kindOf(at('kind'), at('group'));
     const isCall = kind === 'transaction' || kind === 'sleep';
@@ -90,10 +97,11 @@ export function checkHandle(handle: unknown): Handle {
   return { index: index!, label: label! };
 }
 
-const isUint32 = (value: number) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+/** Whether a slot can have been named by this number. */
+export const isUint32 = (value: number) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 
 /** @returns why it could not be cancelled, or `null` */
-export function cancelWaiting(runtime: Runtime, handle: Handle): SipAsyncError | null {
+export function cancelWaiting(runtime: Pick<Runtime, 'channel'>, handle: Handle): SipAsyncError | null {
   const { index, label } = checkHandle(handle);
   // No slot was ever named like that.
   if (!isUint32(index) || !isUint32(label)) return makeError('STALE_HANDLE');

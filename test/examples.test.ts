@@ -1,7 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ProxyProcess, runNode } from './support/child.ts';
+import { Child, ProxyProcess, runNode } from './support/child.ts';
+import { eventually } from './support/eventually.ts';
+import { SipClient } from './support/udp-client.ts';
 
 const example = (name: string) => fileURLToPath(new URL(`../examples/${name}`, import.meta.url));
 
@@ -44,7 +46,8 @@ function expectTimes(lines: readonly Line[], ms: number): void {
 
 describe('examples', () => {
   it('are all run here', () => {
-    expect(readdirSync(example('.')).sort()).toEqual(['async-ms-route.mjs', 'async-sleep.mjs', 'call.mjs', 'resume.mjs']);
+    const names = ['async-ms-route.mjs', 'async-sleep.mjs', 'call.mjs', 'resume.mjs', 'sipjs-engine.mjs'];
+    expect(readdirSync(example('.')).sort()).toEqual(names);
   });
 
   it('resume.mjs answers an INVITE after 4 s from a worker thread', async () => {
@@ -104,5 +107,55 @@ describe('examples', () => {
   it('call.mjs refuses what is no address', async () => {
     const ended = await runNode([example('call.mjs'), 'nowhere']);
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: 'expected an address as udp:127.0.0.1:5060, got nowhere\n' });
+  });
+
+  describe('sipjs-engine.mjs', () => {
+    let child: Child;
+    let port: number;
+
+    async function startSipJs(delayMs: number): Promise<void> {
+      child = new Child(process.execPath, [example('sipjs-engine.mjs'), '0', String(delayMs)]);
+      const listening = () => /^listening on udp:127\.0\.0\.1:(\d+)\n/.exec(child.stdout);
+      port = Number((await eventually(listening))![1]);
+    }
+    afterEach(async () => {
+      child.kill('SIGKILL');
+      await child.exited;
+    });
+
+    it('answers an INVITE when the engine says so, by SIP.js', async () => {
+      await startSipJs(2000);
+      const lines = await call(port);
+      expect(lines.map(({ text }) => text)).toEqual([
+        `--> INVITE sip:alice@127.0.0.1:${port}`,
+        '<-- SIP/2.0 100 Trying',
+        '<-- SIP/2.0 404 Not Found',
+      ]);
+      expectTimes(lines, 2000);
+      expect((await call(port, 'alice', 'OPTIONS')).at(-1)!.text).toBe('<-- SIP/2.0 405 Method Not Allowed');
+    });
+
+    it('answers 487 when CANCEL comes first, and nothing later', async () => {
+      await startSipJs(30_000);
+      const client = await SipClient.open({ host: '127.0.0.1', port });
+      const invite = client.request({ autoAck: true });
+      await invite.provisional();
+      expect((await invite.cancel().final()).status).toBe(200);
+      expect((await invite.final()).status).toBe(487);
+      await client.close();
+      child.kill('SIGTERM');
+      expect(await child.ended(5000)).toMatchObject({ code: 0, signal: null, stderr: '', timedOut: false });
+    });
+
+    it('answers what waits when it is told to end', async () => {
+      await startSipJs(400);
+      const client = await SipClient.open({ host: '127.0.0.1', port });
+      const invite = client.request({ autoAck: true });
+      await invite.provisional();
+      child.kill('SIGTERM');
+      expect((await invite.final()).status).toBe(404);
+      await client.close();
+      expect(await child.ended(5000)).toMatchObject({ code: 0, signal: null, stderr: '', timedOut: false });
+    });
   });
 });

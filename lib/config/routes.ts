@@ -1,4 +1,4 @@
-import type { Faults } from './faults.ts';
+import type { Faults, Path } from './faults.ts';
 import { describeValue, mismatch } from './faults.ts';
 import { didYouMean } from './nearest.ts';
 import { isRecord } from './read.ts';
@@ -22,15 +22,16 @@ export interface RouteNames {
   requestRoute: boolean;
 }
 
-function readTable(input: unknown, table: string, faults: Faults): string[] {
+/** Reads one table of route blocks. @returns their names */
+export function readTable(input: unknown, path: Path, faults: Faults): string[] {
   if (input === undefined) return [];
   if (!isRecord(input)) {
-    faults.add([table], mismatch('an object of functions', input));
+    faults.add(path, mismatch('an object of functions', input));
     return [];
   }
   for (const [name, handler] of Object.entries(input)) {
-    if (name === '') faults.add([table, name], 'a route needs a name that is not empty');
-    if (typeof handler !== 'function') faults.add([table, name], mismatch('a function', handler));
+    if (name === '') faults.add([...path, name], 'a route needs a name that is not empty');
+    if (typeof handler !== 'function') faults.add([...path, name], mismatch('a function', handler));
   }
   // A name whose value is no function is still the name that others meant to refer to.
   return Object.keys(input);
@@ -43,7 +44,7 @@ export function readRoutes(definition: Record<string, unknown>, faults: Faults):
     faults.add(['requestRoute'], mismatch('a function', requestRoute));
   }
   const [route, failureRoute, onreplyRoute, branchRoute, eventRoute] = ROUTE_TABLES.map((table) =>
-    readTable(definition[table], table, faults),
+    readTable(definition[table], [table], faults),
   ) as [string[], string[], string[], string[], string[]];
   return { route, failureRoute, onreplyRoute, branchRoute, eventRoute, requestRoute: requestRoute !== undefined };
 }

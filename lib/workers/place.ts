@@ -12,19 +12,30 @@ export interface Place {
   name: string;
 }
 
+/** The places of the workers of groups, which are numbered from `firstGroup`, and their threads from `firstThread`. */
+export function groupPlaces(
+  groups: readonly { name: string; workers: number }[],
+  firstThread: number,
+  firstGroup = 0,
+): Place[] {
+  let thread = firstThread;
+  return groups.flatMap(({ name, workers }, number) =>
+    Array.from({ length: workers }, (_, worker) => ({
+      thread: thread++,
+      group: firstGroup + number,
+      worker,
+      name: `${name} ${worker}`,
+    })),
+  );
+}
+
 /** The places of all threads but the first receiver, which is the thread that starts the proxy. */
 export function workerPlaces(config: ProxyConfig): Place[] {
   const places: Place[] = [];
   for (let child = 1; child < config.children; child += 1) {
     places.push({ thread: child, group: -1, worker: 0, name: `receiver ${child}` });
   }
-  let thread = config.children;
-  config.groups.forEach((group, number) => {
-    for (let worker = 0; worker < group.workers; worker += 1, thread += 1) {
-      places.push({ thread, group: number, worker, name: `${group.name} ${worker}` });
-    }
-  });
-  return places;
+  return [...places, ...groupPlaces(config.groups, config.children)];
 }
 
 /** What a worker thread is given. */

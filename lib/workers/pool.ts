@@ -2,24 +2,37 @@ import { Worker } from 'node:worker_threads';
 import { native } from '../binding.ts';
 import { makeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { FromWorker, Place, ToWorker, WorkerInput } from './place.ts';
+import type { FromWorker, Place, ToWorker } from './place.ts';
 
 /** How long a worker may take to end by itself on close. */
 const GRACE_MS = 1000;
 /** A worker that lived shorter than this is replaced only after a pause, so that one that dies at once does not spin. */
 const SHORT_LIFE_MS = 1000;
 
-/** The worker threads of a proxy. One that dies is replaced, and what it was running is answered 500. */
+/** What the threads of a pool run. */
+export interface PoolProgram {
+  readonly engine: number;
+  /** The module that each thread begins with. */
+  readonly entry: URL;
+  /** What a thread finds as its `workerData`. */
+  readonly inputFor: (place: Place) => object;
+  /** Whether threads that run keep the process alive; while they start and end they always do. */
+  readonly keepAlive: boolean;
+}
+
+/** The worker threads of an engine. One that dies is replaced, and what it was running has ended: a call is answered 500. */
 export class WorkerPool {
-  readonly #input: Omit<WorkerInput, 'place'>;
+  readonly #program: PoolProgram;
   readonly #logger: Logger;
   readonly #workers = new Map<number, Worker>();
+  /** Threads that have a socket to read. */
+  readonly #receivers = new Set<Worker>();
   readonly #retries = new Set<NodeJS.Timeout>();
   #listening = false;
   #closing = false;
 
-  constructor(input: Omit<WorkerInput, 'place'>, logger: Logger) {
-    this.#input = input;
+  constructor(program: PoolProgram, logger: Logger) {
+    this.#program = program;
     this.#logger = logger;
   }
 
@@ -31,9 +44,7 @@ export class WorkerPool {
   /** Tells the receivers to read their sockets; one that is replaced later is told at once. */
   listen(): void {
     this.#listening = true;
-    for (const [thread, worker] of this.#workers) {
-      if (thread < this.#input.config.children) this.#tell(worker, { type: 'listen' });
-    }
+    for (const worker of this.#receivers) this.#tell(worker, { type: 'listen' });
   }
 
   /** Ends all threads; those that do not end by themselves are ended. */
@@ -49,6 +60,7 @@ export class WorkerPool {
 
   async #end(worker: Worker): Promise<void> {
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    worker.ref();
     this.#tell(worker, { type: 'close' });
     const timer = setTimeout(() => void worker.terminate(), GRACE_MS);
     await ended;
@@ -57,11 +69,12 @@ export class WorkerPool {
 
   #spawn(place: Place): Promise<void> {
     const startedMs = performance.now();
-    const worker = new Worker(new URL('./entry.js', import.meta.url), {
-      workerData: { ...this.#input, place } satisfies WorkerInput,
+    const worker = new Worker(this.#program.entry, {
+      workerData: this.#program.inputFor(place),
       name: `sip-async ${place.name}`,
     });
     this.#workers.set(place.thread, worker);
+    if (place.group < 0) this.#receivers.add(worker);
     return new Promise((resolve, reject) => {
       let ready = false;
       let lastError: unknown;
@@ -70,6 +83,7 @@ export class WorkerPool {
         if (message.type === 'ready') {
           ready = true;
           if (this.#listening && place.group < 0) this.#tell(worker, { type: 'listen' });
+          if (!this.#program.keepAlive && !this.#closing) worker.unref();
           resolve();
         } else {
           fail(message.message, Object.assign(new Error(message.message), { stack: message.stack }));
@@ -81,6 +95,7 @@ export class WorkerPool {
       });
       worker.on('exit', (code) => {
         if (this.#workers.get(place.thread) === worker) this.#workers.delete(place.thread);
+        this.#receivers.delete(worker);
         fail(`ended with code ${code} while it was being started`, lastError);
         if (ready && !this.#closing) this.#replace(place, code, lastError, performance.now() - startedMs);
       });
@@ -88,7 +103,7 @@ export class WorkerPool {
   }
 
   #replace(place: Place, code: number, error: unknown, lifeMs: number): void {
-    const answered = native.engineThreadGone(this.#input.engine, place.thread);
+    const answered = native.engineThreadGone(this.#program.engine, place.thread);
     this.#logger.error({ worker: place.name, code, err: error, answered }, 'a worker thread ended; starting another');
     const again = () => {
       this.#spawn(place).catch((fault: unknown) => {
@@ -106,6 +121,7 @@ export class WorkerPool {
       this.#retries.delete(timer);
       action();
     }, SHORT_LIFE_MS);
+    if (!this.#program.keepAlive) timer.unref();
     this.#retries.add(timer);
   }
 }

@@ -72,8 +72,10 @@ Status DataTasks::cancel(Task task) {
   Run was = Run::kIdle;
   const Status status = engine_.conclude(task, 0, was);
   if (status != Status::kOk) return Status::kStaleHandle;
-  // It began to run just now: its own end releases it.
+  // It began to run just now: its own end releases it. So does whoever is just ending it: idle is between the end of a run
+  // and its release.
   if (was == Run::kRunning) return Status::kNotSuspended;
+  if (was == Run::kIdle) return Status::kStaleHandle;
   counters.dropped.fetch_add(1, std::memory_order_relaxed);
   release(task.index);
   return Status::kOk;

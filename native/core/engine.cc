@@ -76,6 +76,7 @@ void Engine::run_ticker() {
     const uint64_t now = now_ns();
     wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); });
     wake_touched();
+    if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
     const uint64_t next = wheel_.next_event();
     if (!wheel_.sleep_until(next)) continue;
     // Checked again behind the published sleep: stop() stores first and then unparks.
@@ -84,6 +85,35 @@ void Engine::run_ticker() {
     }
     wheel_.awake();
   }
+}
+
+void Engine::note_withdrawn() {
+  const uint64_t withdrawn = counters.withdrawn.fetch_add(1, std::memory_order_relaxed) + 1;
+  // Below zero when the node has come out before we count it.
+  const auto left = static_cast<int64_t>(withdrawn - counters.stale_nodes.load(std::memory_order_relaxed));
+  if (left <= static_cast<int64_t>(suspension_nodes() / 2)) return;
+  if (!sweep_wanted_.exchange(true, std::memory_order_relaxed)) parker_.unpark();
+}
+
+// Whether a node in the wheel means nothing any more: what it stood for has ended, and no later suspension will be it again.
+bool Engine::is_stale(uint32_t node_index) {
+  if (node_index < slots_.size()) return false;
+  const TimerNode& node = wheel_.node(node_index);
+  if (!slots_.is_current(node.slot, node.generation)) return true;
+  const Word word = slots_.word(node.slot);
+  if (node.suspension == kPushAgain) return false;  // soon out by itself
+  return word.generation() != node.generation || word.suspension() != node.suspension ||
+         word.run() != Run::kSuspended;
+}
+
+void Engine::sweep() {
+  wheel_.sweep([this](uint32_t node) { return is_stale(node); },
+               [this](uint32_t node) {
+                 if (wheel_.node(node).suspension != kPushAgain) {
+                   counters.stale_nodes.fetch_add(1, std::memory_order_relaxed);
+                 }
+                 nodes_->free.push(node, node_link());
+               });
 }
 
 uint32_t Engine::take_node() {
@@ -193,11 +223,11 @@ Status Engine::resume(Task task, uint64_t now) {
   // For the case that the queue has no room: taken before, so that nothing can fail behind the step.
   const uint32_t node = take_node();
   if (node == kNone) return Status::kSlotsExhausted;
-  if (slots_.make_due(task.index, task.generation, word.suspension()) != Status::kOk) {
+  if (slots_.make_due(task.index, task.generation, word.suspension(), Word::kResumed) != Status::kOk) {
     nodes_->free.push(node, node_link());
     return Status::kNotSuspended;
   }
-  counters.withdrawn.fetch_add(1, std::memory_order_relaxed);
+  note_withdrawn();
   Slot& slot = slots_.at(task.index);
   slot.queued_ns.store(now, std::memory_order_relaxed);
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
@@ -284,7 +314,7 @@ Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
 Status Engine::conclude(Task task, uint64_t flags, Run& was) {
   const Status status = slots_.conclude(task.index, task.generation, flags, was);
   if (status != Status::kOk) return status;
-  if (was == Run::kSuspended) counters.withdrawn.fetch_add(1, std::memory_order_relaxed);
+  if (was == Run::kSuspended) note_withdrawn();
   if (was == Run::kSuspended || was == Run::kDue) counters.suspended.fetch_sub(1, std::memory_order_relaxed);
   const Slot& slot = slots_.at(task.index);
   const bool sleeper = (was == Run::kSuspended || was == Run::kDue) &&
@@ -297,10 +327,12 @@ Status Engine::conclude(Task task, uint64_t flags, Run& was) {
 
 void Engine::tell(uint32_t thread, Task task) {
   // Nobody: the call is run by the engine's own code, which needs no telling.
-  if (thread < inboxes_.size()) post(thread, task);
+  (void)post(thread, task);
 }
 
 bool Engine::post(uint32_t thread, Task task) {
+  // Read from a slot that a sleeper has just left, and that a task without a thread has taken since.
+  if (thread >= inboxes_.size()) return false;
   Inbox& inbox = *inboxes_[thread];
   if (!inbox.queue.try_push(task.bits())) return false;
   // Acquire: pairs with attach().

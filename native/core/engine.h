@@ -5,7 +5,8 @@
 // - A thread is a number: receivers first, then the workers of group 0, group 1 and so on. Each has an inbox of its own
 //   for what must come back to that very thread (a sleeping handler, a new request read by somebody else).
 // - Timer nodes: node i < slots is slot i's own (SIP timers), the rest serve suspensions. A suspension takes a node and
-//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not.
+//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not. When half of them
+//   mean nothing any more (suspensions that were withdrawn long before their time), the ticker sweeps those out.
 // - start() and stop() are called by one thread; everything else by any.
 #pragma once
 
@@ -86,7 +87,7 @@ class Engine {
   // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
   Status begin_run(Task task, uint32_t thread, uint64_t now);
 
-  // Puts a task into a thread's own inbox and wakes it. False when the inbox is full.
+  // Puts a task into a thread's own inbox and wakes it. False when the inbox is full, or the thread is none.
   bool post(uint32_t thread, Task task);
   uint32_t take_inbox(uint32_t thread, Task* tasks, uint32_t most);
   bool inbox_empty(uint32_t thread) { return inboxes_[thread]->queue.size() == 0; }
@@ -132,6 +133,10 @@ class Engine {
   void insert(uint32_t node, uint64_t due_tick);
   void offer_again(uint32_t node, Task task, uint64_t tick);
   void run_ticker();
+  // A suspension has ended before its time; its node stays in the wheel.
+  void note_withdrawn();
+  bool is_stale(uint32_t node_index);
+  void sweep();
   void expire(uint32_t node, uint64_t now);
   bool hand_over(uint32_t index, uint32_t generation);
   // Tells a thread, if it is one, that a call it runs or sleeps in has ended.
@@ -157,6 +162,9 @@ class Engine {
 
   Parker parker_;
   std::atomic<bool> stopping_{false};  // written by stop(), read by the ticker; release and acquire
+  // Set by note_withdrawn() of any thread, cleared by the ticker. Relaxed: the Parker's token carries the wake-up, and a
+  // sweep more or less does not matter.
+  std::atomic<bool> sweep_wanted_{false};
   std::thread ticker_;
   // The ticker's own: what it has pushed to since it last woke anybody.
   std::vector<uint8_t> touched_groups_;
@@ -166,7 +174,10 @@ template <class Prepare>
 Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
                       Task& out) {
   if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
+  uint32_t generation = 0;
   const uint32_t index = slots_.try_acquire([&](Slot& slot) {
+    // Read here, where the slot is nobody else's: the moment it is live, a scan may end the task, and the next one begin.
+    generation = Word(slot.word.load(std::memory_order_relaxed)).generation();
     slot.route.store(route, std::memory_order_relaxed);
     slot.group.store(group, std::memory_order_relaxed);
     slot.thread.store(kNone, std::memory_order_relaxed);
@@ -175,7 +186,7 @@ Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t del
     prepare(slot);
   });
   if (index == kNone) return Status::kSlotsExhausted;
-  out = Task{index, slots_.word(index).generation()};
+  out = Task{index, generation};
   return submit_to(out, route, group, now, delay_ns);
 }
 

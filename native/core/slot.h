@@ -4,8 +4,8 @@
 // The state word is the truth about it. Every step is one compare-and-swap on this word; queues and wheel only hold
 // (index, generation, suspension) and are believed only as far as the word agrees.
 //
-//   63               32 31             12 11       8 7    6      5       4        3     2   0
-//   [   generation     ][  suspension    ][ unused  ][ - ][silent][cancel][answer][live][ run ]
+//   63               32 31             12 11       8    7      6      5       4        3     2   0
+//   [   generation     ][  suspension    ][ unused  ][resume][silent][cancel][answer][live][ run ]
 //
 // generation  counted up when the slot is given back: a handle (index, generation) of an ended call never fits again.
 // suspension  counted up by every suspension of the call: a timer of an earlier one, left in the wheel, never fits.
@@ -13,6 +13,7 @@
 // answer      a final reply was decided on. Set once, by whoever sends that reply.
 // cancel      CANCEL came while no final reply had been sent.
 // silent      ended without a reply on purpose (drop), or a message that must not be answered.
+// resume      the present suspension was ended by its handle (Engine::resume), not by its time.
 // run         what the message waits for:
 //             idle       no script: answered and in its wait time
 //             received   a receiver shall run requestRoute
@@ -43,6 +44,7 @@ class Word {
   static constexpr uint64_t kAnswered = 1u << 4;
   static constexpr uint64_t kCancelled = 1u << 5;
   static constexpr uint64_t kSilent = 1u << 6;
+  static constexpr uint64_t kResumed = 1u << 7;
   static constexpr uint32_t kSuspensionMask = 0xf'ffff;
 
   constexpr explicit Word(uint64_t bits) : bits_(bits) {}
@@ -60,7 +62,7 @@ class Word {
 
   constexpr Word with_run(Run run) const { return Word((bits_ & ~kRunMask) | static_cast<uint64_t>(run)); }
   constexpr Word with(uint64_t flags) const { return Word(bits_ | flags); }
-  // Never 0, which is a call that was never suspended.
+  // Never 0, which is a call that was never suspended. Nobody has resumed the new one yet.
   constexpr Word next_suspension() const {
     const uint32_t next = (suspension() + 1) & kSuspensionMask;
     return make(generation(), next == 0 ? 1 : next, flags(), run());

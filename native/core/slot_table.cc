@@ -95,10 +95,10 @@ Status SlotTable::suspend(uint32_t index, uint32_t generation, Run to, uint32_t&
   });
 }
 
-Status SlotTable::make_due(uint32_t index, uint32_t generation, uint32_t suspension) {
+Status SlotTable::make_due(uint32_t index, uint32_t generation, uint32_t suspension, uint64_t flags) {
   return update(index, generation, [&](Word before, Word& after) {
     if (before.run() != Run::kSuspended || before.suspension() != suspension) return Status::kNotSuspended;
-    after = before.with_run(Run::kDue);
+    after = before.with(flags).with_run(Run::kDue);
     return Status::kOk;
   });
 }

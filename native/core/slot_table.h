@@ -48,8 +48,8 @@ class SlotTable {
   Status suspend(uint32_t index, uint32_t generation, Run to, uint32_t& suspension);
   // What suspend() would answer now.
   Status may_suspend(uint32_t index, uint32_t generation) const;
-  // suspended -> due, if it is still this very suspension.
-  Status make_due(uint32_t index, uint32_t generation, uint32_t suspension);
+  // suspended -> due, if it is still this very suspension. `flags` is kResumed or nothing.
+  Status make_due(uint32_t index, uint32_t generation, uint32_t suspension, uint64_t flags = 0);
   // suspended or due -> running, by the thread that suspended and could not go through with it.
   Status take_back(uint32_t index, uint32_t generation);
   // Sets `answered` on behalf of the running route; who gets kOk sends the one final reply. `silent` ends it without.

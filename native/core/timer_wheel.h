@@ -7,7 +7,8 @@
 // - Time is an argument. The wheel never reads a clock.
 // - Nodes are numbers into one array; the caller decides what a node stands for. A node that was inserted must not be
 //   inserted again before it came out of advance().
-// - Cancelling is not the wheel's business: the caller forgets the node and recognises it as stale when it comes out.
+// - Cancelling is not the wheel's business: the caller forgets the node and recognises it as stale when it comes out, or
+//   has it swept out together with others.
 //
 // Order: a node comes out at the first advance(now) with due <= now, sorted by due tick, and among equals in the order
 // of insertion; what was due already when it came in comes out first, in the order of insertion. That holds through all levels because a node is put at the level of the highest digit in which its due
@@ -62,6 +63,11 @@ class TimerWheel {
   template <class Expire>
   uint32_t advance(uint64_t now_tick, Expire&& expire);
 
+  // Ticker. Takes out every node that stale(index) says means nothing any more, whatever its time, and hands it to
+  // drop(index). Looks at all nodes there are.
+  template <class Stale, class Drop>
+  void sweep(Stale&& stale, Drop&& drop);
+
   // Ticker. The tick at which advance() next has something to do (a bucket to empty or to spread), or kNever.
   uint64_t next_event() const;
   // Ticker, in this order: sleep_until(t); if it returns true, park until t; awake().
@@ -111,6 +117,8 @@ class TimerWheel {
   List detach(uint32_t level, uint32_t bucket);
   template <class Expire>
   uint32_t expire_list(List list, Expire&& expire);
+  template <class Stale, class Drop>
+  void sweep_list(List& list, Stale&& stale, Drop&& drop);
 
   State* state_;
   TimerNode* nodes_;
@@ -128,6 +136,36 @@ uint32_t TimerWheel::expire_list(List list, Expire&& expire) {
     expire(index);
   }
   return count;
+}
+
+template <class Stale, class Drop>
+void TimerWheel::sweep_list(List& list, Stale&& stale, Drop&& drop) {
+  uint32_t at = list.first;
+  list = {};
+  while (at != 0) {
+    const uint32_t index = at - 1;
+    at = nodes_[index].next.load(std::memory_order_relaxed);
+    if (stale(index)) {
+      --state_->placed;
+      drop(index);
+    } else {
+      append(list, index);
+    }
+  }
+}
+
+template <class Stale, class Drop>
+void TimerWheel::sweep(Stale&& stale, Drop&& drop) {
+  take_intake();
+  sweep_list(state_->ready, stale, drop);
+  for (uint32_t level = 0; level < kLevels; ++level) {
+    for (uint32_t bucket = next_occupied(level, UINT32_MAX); bucket < kBuckets;
+         bucket = next_occupied(level, bucket)) {
+      List& list = state_->buckets[level][bucket];
+      sweep_list(list, stale, drop);
+      if (list.first == 0) state_->occupied[level][bucket / 64] &= ~(uint64_t{1} << (bucket % 64));
+    }
+  }
 }
 
 template <class Expire>

@@ -200,11 +200,12 @@ void Channel::add_begun(Task task) {
 }
 
 void Channel::add_record(Task task, RecordKind kind, uint16_t route) {
+  const core::SlotTable& slots = entry_->engine->engine().slots();
   uint32_t* record = records_ + size_t{count_++} * kRecordWords;
   record[0] = task.index;
   record[1] = task.generation;
-  record[2] = static_cast<uint32_t>(kind) | uint32_t{entry_->engine->engine().slots().at(task.index).method}
-                                                << 8;
+  record[2] = static_cast<uint32_t>(kind) | uint32_t{slots.at(task.index).method} << 8;
+  if (slots.word(task.index).has(core::Word::kResumed)) record[2] |= kContinuedMark;
   record[3] = route;
 }
 

@@ -27,6 +27,8 @@ namespace sip_async::node {
 enum class RecordKind : uint32_t { kRequest = 0, kResume = 1, kWake = 2, kEnded = 3, kTask = 4, kEvent = 5 };
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
+// In the third word of a record: the suspension was ended by its handle.
+inline constexpr uint32_t kContinuedMark = 0x0001'0000;
 
 class Channel : public core::Wakeable, public std::enable_shared_from_this<Channel> {
  public:

@@ -72,7 +72,8 @@ napi_value make_constants(napi_env env) {
       .set("wake", static_cast<uint32_t>(RecordKind::kWake))
       .set("ended", static_cast<uint32_t>(RecordKind::kEnded))
       .set("task", static_cast<uint32_t>(RecordKind::kTask))
-      .set("event", static_cast<uint32_t>(RecordKind::kEvent));
+      .set("event", static_cast<uint32_t>(RecordKind::kEvent))
+      .set("continued", kContinuedMark);
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -109,6 +110,52 @@ TEST_CASE("equals come out in order of insertion, from whichever level they come
       bed.wheel.insert(5, due);
       CHECK(bed.advance(due) == Nodes{0, 1, 2, 3, 4, 5});
     }
+  }
+}
+
+TEST_CASE(
+    "random: a sweep takes out what it is told to, wherever it stands, and the others keep their order") {
+  Random random(77);
+  for (uint64_t lap = 0; lap < rounds(300); ++lap) {
+    constexpr uint32_t kNodes = 200;
+    Bed bed(kNodes);
+    WheelModel model;
+    uint64_t now = random.below(1000);
+    CHECK(bed.advance(now) == model.advance(now));
+    for (uint32_t node = 0; node < kNodes; ++node) {
+      // Some due already, some in each level; part of them still in the intake when the sweep comes.
+      const uint64_t due = now + random.below(uint64_t{1} << random.below(34));
+      bed.wheel.insert(node, due);
+      model.insert(node, due);
+      if (random.one_in(40)) {
+        now += random.below(500);
+        CHECK(bed.advance(now) == model.advance(now));
+      }
+    }
+    const uint64_t one_in = 1 + random.below(4);
+    std::vector<uint32_t> dropped;
+    std::vector<bool> stale(kNodes);
+    for (uint32_t node = 0; node < kNodes; ++node) stale[node] = random.one_in(one_in);
+    bed.wheel.sweep([&](uint32_t node) { return stale[node]; },
+                    [&](uint32_t node) {
+                      dropped.push_back(node);
+                      bed.wheel.node(node).next.store(kNodes);  // it is the caller's again
+                    });
+    REQUIRE(bed.wheel.check_invariants());
+    for (const uint32_t node : dropped) {
+      CHECK(stale[node]);
+      CHECK(model.remove(node));  // each once
+    }
+    for (;;) {
+      const Nodes out = bed.advance(now);
+      REQUIRE(out == model.advance(now));
+      REQUIRE(bed.wheel.placed() == model.waiting());
+      for (const uint32_t node : out) CHECK_FALSE(stale[node]);
+      if (model.waiting() == 0) break;
+      now = std::max(now + random.below(1000), model.next_due() - random.below(2));
+    }
+    CHECK(bed.wheel.placed() == 0);
+    CHECK(bed.wheel.next_event() == kNever);
   }
 }
 

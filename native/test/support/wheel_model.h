@@ -36,6 +36,19 @@ class WheelModel {
     return out;
   }
 
+  // Takes a node out before its time. False when it is not there.
+  bool remove(uint32_t node) {
+    const auto is_it = [node](const auto& entry) { return entry.second == node; };
+    if (const auto at = std::find_if(intake_.begin(), intake_.end(), is_it); at != intake_.end()) {
+      intake_.erase(at);
+      return true;
+    }
+    const auto at = std::find_if(waiting_.begin(), waiting_.end(), is_it);
+    if (at == waiting_.end()) return false;
+    waiting_.erase(at);
+    return true;
+  }
+
   uint64_t waiting() const { return waiting_.size(); }
   uint64_t next_due() const { return waiting_.empty() ? core::TimerWheel::kNever : waiting_.begin()->first; }
 

@@ -1,0 +1,13 @@
+export { createEngine } from './create-engine.ts';
+export { defineEngineRoutes } from './routes.ts';
+export type { EngineRoute, EngineRoutes } from './routes.ts';
+export type { EngineGroupDefinition, EngineOptions } from './options.ts';
+export type { Engine, EngineCloseReport, EngineStats, WaitingTask } from './engine.ts';
+export type { EngineTasks, SuspendOptions } from './tasks.ts';
+export type { ResumedBy, Task } from './task.ts';
+export { SipAsyncError } from '../errors.ts';
+export type { ErrorCode } from '../errors.ts';
+export type { LogLevel } from '../config/limits.ts';
+export type { GroupDefinition } from '../define-proxy.ts';
+export type { Handle } from '../suspended.ts';
+export type { GroupStats, MemoryStats, Percentiles, TaskStats, TimerStats } from '../stats.ts';
