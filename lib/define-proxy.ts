@@ -91,7 +91,7 @@ export interface ProxySettings {
   recvBuffer?: number;
   /**
    * A Unix socket on which `sip-async ps`, `cancel` and `stats` reach the proxy: its path, at most 107 bytes, relative to the
-   * working directory. It has mode 0600, and is removed on close. There is none by default.
+   * working directory. It has mode 0600, and is removed when the proxy begins to close. There is none by default.
    */
   control?: string;
   /** How much is logged. The default is `silent`. */

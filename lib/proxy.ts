@@ -159,6 +159,7 @@ export class Proxy {
   async #close(): Promise<CloseReport> {
     const engine = this.#engine;
     native.engineStopIntake(engine, false);
+    this.#control?.withdraw();
     const open = native.engineInScript(engine);
     while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
       await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));

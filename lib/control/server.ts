@@ -55,14 +55,19 @@ export class ControlServer {
     for (const socket of this.#sockets) this.#admit(socket, target);
   }
 
-  /** Removes the socket and cuts all connections. */
-  close(): void {
+  /** Removes the socket, so that the next proxy can have its place; who is connected stays. */
+  withdraw(): void {
     try {
       this.#file?.remove();
     } catch (err) {
       this.#logger.warn({ err }, 'the control socket could not be removed');
     }
     this.#server.close();
+  }
+
+  /** Withdraws and cuts all connections. */
+  close(): void {
+    this.withdraw();
     for (const socket of this.#sockets) socket.destroy();
   }
 
