@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import {
-  lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync,
+  chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
@@ -43,10 +43,16 @@ async function start(settings: ProxySettings, file = plain): Promise<Proxy> {
   return proxy;
 }
 
-async function refusalOf(settings: ProxySettings, file = plain): Promise<{ code: string; message: string; cause: { code: string } }> {
+interface Refusal {
+  code: string;
+  message: string;
+  cause: { code: string };
+}
+
+function refusalOf(settings: ProxySettings, file = plain): Promise<Refusal> {
   return start(settings, file).then(
     () => Promise.reject(new Error('it started')),
-    (error: unknown) => error as { code: string; message: string; cause: { code: string } },
+    (error: unknown) => error as Refusal,
   );
 }
 
@@ -57,6 +63,15 @@ async function leaveStale(path: string): Promise<void> {
   ]);
   await child.exited;
   expect(lstatSync(path).isSocket()).toBe(true);
+}
+
+/** The same without a process: closing a server whose file was moved leaves the file. */
+async function leaveStaleQuickly(path: string): Promise<void> {
+  const server = createServer().listen(`${path}.new`);
+  await once(server, 'listening');
+  renameSync(`${path}.new`, path);
+  server.close();
+  await once(server, 'close');
 }
 
 describe('the file of the control socket', () => {
@@ -105,6 +120,17 @@ describe('the file of the control socket', () => {
       process.umask(umask);
       await watcher.terminate();
     }
+  });
+
+  it('is closed to other users', async ({ skip }) => {
+    skip(process.getuid?.() !== 0, 'only root can be another user');
+    const { folder, path } = place();
+    await start({ control: path });
+    for (const open of [sockets, folder]) chmodSync(open, 0o755);
+    const source = `require('net').connect(process.argv[1]).on('error', ({ code }) => console.log(code))`;
+    const asNobody = (file: string) => spawnSync(process.execPath, ['-e', source, file], { uid: 65_534, encoding: 'utf8' });
+    expect(asNobody(path)).toMatchObject({ stdout: 'EACCES\n', status: 0 });
+    expect(asNobody(join(folder, 'no'))).toMatchObject({ stdout: 'ENOENT\n', status: 0 });
   });
 
   it('is not made when nobody asks for it', async () => {
@@ -240,12 +266,3 @@ describe('the file of the control socket', () => {
     await expect(proxy.close()).resolves.toMatchObject({ answered: 0 });
   });
 });
-
-/** The same without a process: closing a server whose file was moved leaves the file. */
-async function leaveStaleQuickly(path: string): Promise<void> {
-  const server = createServer().listen(`${path}.new`);
-  await once(server, 'listening');
-  renameSync(`${path}.new`, path);
-  server.close();
-  await once(server, 'close');
-}

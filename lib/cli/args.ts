@@ -9,6 +9,8 @@ import type { Handle } from '../suspended.ts';
 import { GivenOptions } from './options.ts';
 import type { Options } from './options.ts';
 
+const { min: LEAST_LISTED, max: MOST_LISTED } = CONTROL_LIMITS.listed;
+
 /** What `sip-async --help` prints. */
 export const USAGE = `Usage: sip-async run PROXY.mjs [options]
        sip-async ps [--control PATH] [--limit N] [--json]
@@ -30,7 +32,7 @@ cancel: ends what waits, by the handles that ps prints: a call is answered 487, 
 stats: prints the figures of a running proxy.
 
   --control PATH      the socket that the proxy was started with; by default what SIP_ASYNC_CONTROL says
-  --limit N           how many ps lists, ${CONTROL_LIMITS.listed.min} to ${CONTROL_LIMITS.listed.max}; ${DEFAULT_LISTED} by default
+  --limit N           how many ps lists, ${LEAST_LISTED} to ${MOST_LISTED}; ${DEFAULT_LISTED} by default
   --json              print JSON
 
   -h, --help          print this text

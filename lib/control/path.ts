@@ -22,7 +22,9 @@ export function parseControlPath(input: unknown): { path: string } | { fault: st
   if (typeof input !== 'string' || input === '' || input.includes('\0')) return { fault: wrong };
   const path = resolve(input);
   const bytes = Buffer.byteLength(path);
-  if (bytes > MAX_PATH_BYTES) return { fault: `the path of a Unix socket takes at most ${MAX_PATH_BYTES} bytes, this one ${bytes}` };
+  if (bytes > MAX_PATH_BYTES) {
+    return { fault: `the path of a Unix socket takes at most ${MAX_PATH_BYTES} bytes, this one ${bytes}` };
+  }
   const folderBytes = Buffer.byteLength(dirname(path));
   if (folderBytes > MAX_FOLDER_BYTES) {
     return { fault: `the folder of a Unix socket takes at most ${MAX_FOLDER_BYTES} bytes, this one ${folderBytes}` };

@@ -15,6 +15,12 @@ export interface Answer {
   readonly message?: string;
 }
 
+/** What a request gets that is not valid. */
+export function invalidRequest(detail: string): Answer {
+  const message = `the request to the control socket is not valid: ${detail}`;
+  return { ok: false, code: 'SIPASYNC_ERR_INVALID_REQUEST', message };
+}
+
 /** A folder for sockets with a short path, which is gone after the tests of the file. */
 export function socketFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sip-async-'));
