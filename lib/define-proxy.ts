@@ -89,6 +89,11 @@ export interface ProxySettings {
   maxMessageBytes?: number;
   /** The receive buffer of each socket in bytes. The default is 4 MiB. */
   recvBuffer?: number;
+  /**
+   * A Unix socket on which `sip-async ps`, `cancel` and `stats` reach the proxy: its path, at most 107 bytes, relative to the
+   * working directory. It has mode 0600, and is removed when the proxy begins to close. There is none by default.
+   */
+  control?: string;
   /** How much is logged. The default is `silent`. */
   log?: LogLevel;
   /** Parameters of the modules, in Kamailio's spelling. */

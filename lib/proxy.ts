@@ -7,10 +7,12 @@ import type { LogLevel } from './config/limits.ts';
 import type { ListenAddress } from './config/listen.ts';
 import { checkConfig } from './config/schema.ts';
 import type { ProxyConfig } from './config/schema.ts';
+import { ControlServer } from './control/server.ts';
 import type { ProxyDefinition, ProxySettings } from './define-proxy.ts';
 import { makeError } from './errors.ts';
 import type { SipAsyncError } from './errors.ts';
 import { makeLogger } from './log.ts';
+import type { Logger } from './log.ts';
 import { makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
@@ -46,18 +48,33 @@ export class Proxy {
   readonly #config: ProxyConfig;
   readonly #runtime: Runtime;
   readonly #pool: WorkerPool;
+  readonly #control: ControlServer | null;
   #closing: Promise<CloseReport> | undefined;
   #deadlineMs = Infinity;
   #lastStats: ProxyStats | undefined;
   #error: SipAsyncError | null = null;
 
   /** @internal */
-  constructor(engine: number, config: ProxyConfig, runtime: Runtime, pool: WorkerPool, addresses: BoundAddress[]) {
+  constructor(
+    engine: number,
+    config: ProxyConfig,
+    runtime: Runtime,
+    pool: WorkerPool,
+    addresses: BoundAddress[],
+    control: ControlServer | null,
+  ) {
     this.#engine = engine;
     this.#config = config;
     this.#runtime = runtime;
     this.#pool = pool;
+    this.#control = control;
     this.addresses = addresses;
+    control?.serve({
+      suspended: (limit) => this.suspended({ limit }),
+      // Not cancel(), for `asyncError` belongs to the program.
+      cancel: (handle) => cancelWaiting(runtime, handle),
+      stats: () => this.stats(),
+    });
   }
 
   /** Why the last function of the proxy returned `false`; `null` after one that succeeded. */
@@ -142,6 +159,7 @@ export class Proxy {
   async #close(): Promise<CloseReport> {
     const engine = this.#engine;
     native.engineStopIntake(engine, false);
+    this.#control?.withdraw();
     const open = native.engineInScript(engine);
     while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
       await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
@@ -149,6 +167,7 @@ export class Proxy {
     native.engineStopIntake(engine, true);
     const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
     const dropped = native.engineDropTasks(engine);
+    this.#control?.close();
     await this.#pool.close();
     this.#lastStats = readStats(engine, this.#config);
     native.channelClose(this.#runtime.channel);
@@ -228,8 +247,8 @@ async function loadModule(module: URL | string): Promise<{ url: string; definiti
  *
  * @param module the module's URL, or its path; every worker thread loads it, too
  * @param overrides a definition without routes that takes precedence over the module's
- * @throws SipAsyncError `CONFIG` with a line for each fault; `LISTEN` when an address cannot be bound; `WORKER_FAILED`
- *   when a worker thread cannot load the module
+ * @throws SipAsyncError `CONFIG` with a line for each fault; `LISTEN` when an address or the control socket cannot be
+ *   bound; `WORKER_FAILED` when a worker thread cannot load the module
  *
  * @example
  * ```js
@@ -256,6 +275,22 @@ export async function startProxyWith(
   if (chosen.log === undefined && overrides?.log === undefined) config.log = defaultLog;
 
   const logger = makeLogger(config.log, 'receiver 0');
+  const control = config.control === null ? null : await ControlServer.open(config.control, logger);
+  try {
+    return await launch(url, chosen, config, logger, control);
+  } catch (error) {
+    control?.close();
+    throw error;
+  }
+}
+
+async function launch(
+  url: string,
+  chosen: ProxyDefinition,
+  config: ProxyConfig,
+  logger: Logger,
+  control: ControlServer | null,
+): Promise<Proxy> {
   const runtime = makeRuntime(chosen, config, logger);
   const engine = createEngine(config);
   const entry = new URL('./workers/entry.js', import.meta.url);
@@ -271,7 +306,7 @@ export async function startProxyWith(
       native.channelListen(runtime.channel);
       pool.listen();
     }
-    return new Proxy(engine, config, runtime, pool, addresses);
+    return new Proxy(engine, config, runtime, pool, addresses, control);
   } catch (error) {
     await pool.close();
     if (runtime.channel >= 0) native.channelClose(runtime.channel);

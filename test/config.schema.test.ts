@@ -46,6 +46,7 @@ describe('a definition that says nothing', () => {
       maxTransactions: 262144,
       maxMessageBytes: 65535,
       recvBufferBytes: 4194304,
+      control: null,
       log: 'silent',
       routes: {
         route: [],
@@ -85,6 +86,7 @@ describe('a definition that says everything', () => {
     maxTransactions: 1,
     maxMessageBytes: 4096,
     recvBuffer: 65536,
+    control: '/run/sip-async.sock',
     log: 'debug',
     modparam: {
       async: { workers: 0, ms_timer: 0, return: -1, mode: 0, max_sleep: 86400 },
@@ -126,6 +128,7 @@ describe('a definition that says everything', () => {
       maxTransactions: 1,
       maxMessageBytes: 4096,
       recvBufferBytes: 65536,
+      control: '/run/sip-async.sock',
       log: 'debug',
       routes: {
         route: ['RESUME', 'LATER', 'constructor'],
@@ -219,6 +222,13 @@ describe('one faulty value', () => {
     [{ modparam: { async: [] } }, 'modparam.async: expected an object, got an array'],
     [{ modparam: { sworker: { xdata: 1 } } }, 'modparam.sworker.xdata: expected the name of a variable, as $var(x), got 1'],
     [{ modparam: { sworker: { xdata: '' } } }, 'modparam.sworker.xdata: expected the name of a variable, as $var(x), got the string ""'],
+    [{ control: 1 }, 'control: expected the path of a Unix socket, got 1'],
+    [{ control: null }, 'control: expected the path of a Unix socket, got null'],
+    [{ control: '' }, 'control: expected the path of a Unix socket, got the string ""'],
+    [{ control: '\0name' }, 'control: expected the path of a Unix socket, got the string "\\u0000name"'],
+    [{ control: `/run/${'x'.repeat(103)}` }, 'control: the path of a Unix socket takes at most 107 bytes, this one 108'],
+    [{ control: `/run/${'é'.repeat(52)}` }, 'control: the path of a Unix socket takes at most 107 bytes, this one 109'],
+    [{ control: `/${'x'.repeat(93)}/s` }, 'control: the folder of a Unix socket takes at most 93 bytes, this one 94'],
     [{ asyncTkvGname: 1 }, 'asyncTkvGname: expected the name of a worker group, got 1'],
     [{ asyncTkvEvcb: () => {} }, 'asyncTkvEvcb: expected the name of an eventRoute, got a function'],
     [{ listen: [] }, 'listen: expected at least one address, got an empty array'],
@@ -242,6 +252,12 @@ describe('one faulty value', () => {
     [{ eventRoute: { '': () => {} } }, "eventRoute['']: a route needs a name that is not empty"],
   ])('%o', (members, fault) => {
     expect(faultsWith(members)).toEqual([fault]);
+  });
+
+  it('is not the longest path of a control socket', () => {
+    for (const control of [`/run/${'x'.repeat(102)}`, `/run/${'é'.repeat(51)}`, `/${'x'.repeat(92)}/s`]) {
+      expect(checkConfig(definition({ control })).control).toBe(control);
+    }
   });
 
   it('is not a free port that is listed twice, nor one port on two hosts', () => {

@@ -1,8 +1,6 @@
 import { startProxyWith } from '../proxy.ts';
 import type { Proxy } from '../proxy.ts';
-import type { CliArgs } from './args.ts';
-
-type RunArgs = Extract<CliArgs, { command: 'run' }>;
+import type { RunArgs } from './args.ts';
 
 /** What is logged when neither the module nor the command line says: a proxy that fails should say so. */
 const DEFAULT_LOG = 'warn';

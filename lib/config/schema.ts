@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { parseControlPath } from '../control/path.ts';
 import type { ProxySettings } from '../define-proxy.ts';
 import { isProxyDefinition } from '../define-proxy.ts';
 import type { Path } from './faults.ts';
@@ -34,6 +35,8 @@ export interface ProxyConfig {
   maxTransactions: number;
   maxMessageBytes: number;
   recvBufferBytes: number;
+  /** The absolute path of the control socket. */
+  control: string | null;
   log: LogLevel;
   routes: RouteNames;
 }
@@ -59,9 +62,10 @@ const tmSchema = z.strictObject({
 const sworkerSchema = z.strictObject({ xdata: text('the name of a variable, as $var(x)').optional() });
 
 const settingsShape = {
-  // These two have readers of their own, for they hold strings with a grammar.
+  // These have readers of their own, for they hold strings with a grammar.
   listen: z.unknown().optional(),
   asyncWorkersGroup: z.unknown().optional(),
+  control: z.unknown().optional(),
   children: integer(LIMITS.children).optional(),
   asyncWorkers: integer(LIMITS.asyncWorkers).optional(),
   asyncTkvGname: z.string({ error: ({ input }) => mismatch('the name of a worker group', input) }).optional(),
@@ -95,6 +99,14 @@ interface Settings {
   readonly values: Partial<z.output<typeof settingsSchema>>;
   readonly listen: ListenAddress[] | null;
   readonly groups: GroupEntry[] | null;
+  readonly control: string | null;
+}
+
+function readControl(input: unknown, path: Path, faults: Faults): string | null {
+  const parsed = parseControlPath(input);
+  if ('path' in parsed) return parsed.path;
+  faults.add(path, parsed.fault);
+  return null;
 }
 
 function readSettings(
@@ -104,18 +116,19 @@ function readSettings(
   faults: Faults,
 ): Settings {
   const values = readObject(schema as typeof settingsSchema, input, path, faults);
-  const { listen, asyncWorkersGroup: groups } = values;
+  const { listen, asyncWorkersGroup: groups, control } = values;
   return {
     path,
     values,
     listen: listen === undefined ? null : readListen(listen, [...path, 'listen'], faults),
     groups: groups === undefined ? null : readGroups(groups, [...path, 'asyncWorkersGroup'], faults),
+    control: control === undefined ? null : readControl(control, [...path, 'control'], faults),
   };
 }
 
 function readOverrides(input: unknown, faults: Faults): Settings {
   const path = ['overrides'];
-  if (input === undefined) return { path, values: {}, listen: null, groups: null };
+  if (input === undefined) return { path, values: {}, listen: null, groups: null, control: null };
   if (!isRecord(input)) return readSettings(settingsSchema, input, path, faults);
   const settings = { ...input };
   for (const key of ROUTE_KEYS) {
@@ -198,6 +211,7 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     maxTransactions: values.maxTransactions ?? DEFAULTS.maxTransactions,
     maxMessageBytes: values.maxMessageBytes ?? DEFAULTS.maxMessageBytes,
     recvBufferBytes: values.recvBuffer ?? DEFAULTS.recvBufferBytes,
+    control: over.control ?? own.control,
     log: values.log ?? DEFAULTS.log,
     routes,
   };
