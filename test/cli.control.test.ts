@@ -54,6 +54,7 @@ afterAll(async () => {
   book.release();
   await proxy.stop('SIGKILL');
   await client.close();
+  file.remove();
 });
 
 /** Makes calls that wait, and resolves when they do. */

@@ -7,7 +7,7 @@ import {
 import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { startProxy } from 'sip-async';
 import type { Proxy, ProxySettings } from 'sip-async';
 import { ControlServer } from '../dist/control/server.js';
@@ -25,6 +25,7 @@ const noted = new ProxyFile(
   proxySource(`asyncWorkers: 1, async requestRoute(msg) { await released(); msg.sendReply(404); },`, `${notePrelude} note(threadId);`),
 );
 const plain = proxyFile(`requestRoute(msg) { msg.sendReply(404); },`);
+afterAll(() => [noted, plain].forEach((file) => file.remove()));
 
 /** An empty folder, and the path of a socket in it. */
 function place(): { folder: string; path: string } {
@@ -143,6 +144,7 @@ describe('the file of the control socket', () => {
   it('may be named in the module, and relative to the working directory', async () => {
     const { path } = place();
     const file = proxyFile(`control: ${JSON.stringify(relative(process.cwd(), path))}, requestRoute() {},`);
+    ends.push(() => file.remove());
     await start({}, file);
     expect(await askControl(path, { command: 'ps' })).toEqual({ ok: true, result: { entries: [], more: false } });
   });
