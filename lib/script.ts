@@ -62,6 +62,11 @@ export class Script {
     return this.#room();
   };
 
+  /** After the channel was opened, before it brings anything. */
+  begin(): void {
+    native.channelRun(this.#runtime.channel, this.#room());
+  }
+
   #room(): number {
     if (this.#isPausing) return 0;
     if (this.#concurrency === UNLIMITED) return UNLIMITED;

@@ -37,7 +37,7 @@ describe('parseGroupString', () => {
   it.each([
     ['name=abc;worker=4', 'unknown key "worker", did you mean workers?'],
     ['name=abc;max_queue=4', 'unknown key "max_queue", did you mean maxQueue?'],
-    ['name=abc;prio=4', 'unknown key "prio", expected one of name, workers, nonblock, usleep, maxQueue'],
+    ['name=abc;prio=4', 'unknown key "prio", expected one of name, workers, nonblock, usleep, maxQueue, concurrency'],
     ['name=abc;__proto__=4', /unknown key "__proto__"/],
     ['name=abc;workers', 'expected key=value between the semicolons, got "workers"'],
     ['name=abc;;workers=4', 'expected key=value between the semicolons, got ""'],

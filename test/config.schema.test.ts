@@ -30,7 +30,7 @@ describe('a definition that says nothing', () => {
     expect(checkConfig(definition())).toEqual({
       listen: [{ transport: 'udp', host: '127.0.0.1', port: 5060 }],
       children: 1,
-      groups: [{ name: 'async:workers', workers: 1, nonblock: false, usleepUs: 0, maxQueue: 1024 }],
+      groups: [{ name: 'async:workers', workers: 1, nonblock: false, usleepUs: 0, maxQueue: 1024, concurrency: 0 }],
       async: { msTimerMs: 1, returnValue: 0, mode: 0, maxSleepMs: null },
       tm: {
         frTimerMs: 30000,
@@ -78,7 +78,7 @@ describe('a definition that says everything', () => {
     asyncWorkers: 2,
     asyncWorkersGroup: [
       'name=abc;workers=4;nonblock=1;usleep=100;maxQueue=7;',
-      { name: 'tkv', workers: 1, nonblock: true, usleep: 0, maxQueue: 16777216 },
+      { name: 'tkv', workers: 1, nonblock: true, usleep: 0, maxQueue: 16777216, concurrency: 9 },
     ],
     asyncTkvGname: 'tkv',
     asyncTkvEvcb: 'core:tkv',
@@ -114,10 +114,10 @@ describe('a definition that says everything', () => {
       ],
       children: 64,
       groups: [
-        { name: 'async:workers', workers: 0, nonblock: false, usleepUs: 0, maxQueue: 1024 },
-        { name: 'default', workers: 2, nonblock: false, usleepUs: 0, maxQueue: 1024 },
-        { name: 'abc', workers: 4, nonblock: true, usleepUs: 100, maxQueue: 7 },
-        { name: 'tkv', workers: 1, nonblock: true, usleepUs: 0, maxQueue: 16777216 },
+        { name: 'async:workers', workers: 0, nonblock: false, usleepUs: 0, maxQueue: 1024, concurrency: 0 },
+        { name: 'default', workers: 2, nonblock: false, usleepUs: 0, maxQueue: 1024, concurrency: 0 },
+        { name: 'abc', workers: 4, nonblock: true, usleepUs: 100, maxQueue: 7, concurrency: 0 },
+        { name: 'tkv', workers: 1, nonblock: true, usleepUs: 0, maxQueue: 16777216, concurrency: 9 },
       ],
       async: { msTimerMs: 0, returnValue: -1, mode: 0, maxSleepMs: 86_400_000 },
       tm: { frTimerMs: 0, frInvTimerMs: 2, wtTimerMs: 3, t1Ms: 4, t2Ms: 5, autoInv100: false, maxSuspendMs: 6 },
@@ -301,7 +301,7 @@ describe('requestRoute', () => {
 });
 
 describe('worker groups', () => {
-  const abc = { name: 'abc', workers: 4, nonblock: false, usleepUs: 0, maxQueue: 1024 };
+  const abc = { name: 'abc', workers: 4, nonblock: false, usleepUs: 0, maxQueue: 1024, concurrency: 0 };
 
   it.each([
     ['name=abc;workers=4'],
@@ -339,6 +339,8 @@ describe('worker groups', () => {
     ['name=abc;workers=1;nonblock=2', 'nonblock: expected 0 or 1, got 2'],
     ['name=abc;workers=1;nonblock=yes', 'nonblock: expected 0 or 1, got the string "yes"'],
     ['name=abc;workers=1;maxQueue=0', 'maxQueue: expected an integer from 1 to 16777216, got 0'],
+    ['name=abc;workers=1;concurrency=0', 'concurrency: expected an integer from 1 to 16777216, got 0'],
+    ['name=abc;workers=1;concurrency=x', 'concurrency: expected an integer from 1 to 16777216, got the string "x"'],
     ['name=abc;workers=1;maxQueue=16777217', 'maxQueue: expected an integer from 1 to 16777216, got 16777217'],
     [{ name: 'a;b', workers: 1 }, `name: ${nameExpected}, got the string "a;b"`],
     [{ name: 'a\u0000b', workers: 1 }, `name: ${nameExpected}, got the string "a\\u0000b"`],

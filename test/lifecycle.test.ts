@@ -36,7 +36,7 @@ describe('close', () => {
     ['start sleep close', 'sleep'],
   ])('%s: the calls are answered by their own routes', async (words, kind) => {
     const ended = await steps(words);
-    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 3, answered: 0 }] } });
+    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 3, answered: 0, dropped: 0 }] } });
     expect(ended.report.answers[kind]).toEqual([404, 404, 404]);
   });
 
@@ -49,14 +49,14 @@ describe('close', () => {
     ['start runLong closeSoon', 'run'],
   ])('%s: the calls get 503 at the deadline', async (words, kind) => {
     const ended = await steps(words);
-    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 0, answered: 3 }] } });
+    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 0, answered: 3, dropped: 0 }] } });
     expect(ended.report.answers[kind]).toEqual([503, 503, 503]);
     expect(ended.report.closeMs[0]).toBeLessThan(3000);
   });
 
   it('counts what was answered and what ended by itself apart', async () => {
     const ended = await steps('start suspend runLong closeLong');
-    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 3, answered: 3 }] } });
+    expect(ended).toMatchObject({ ...clean, report: { closes: [{ drained: 3, answered: 3, dropped: 0 }] } });
     expect(ended.report.answers).toEqual({ suspend: [404, 404, 404], run: [503, 503, 503] });
   });
 
@@ -115,7 +115,7 @@ describe('a proxy object', () => {
     const proxy = await startProxy(url);
     const first = proxy.close();
     expect(proxy.close({ timeoutMs: 5 })).toBe(first);
-    await expect(first).resolves.toEqual({ drained: 0, answered: 0 });
+    await expect(first).resolves.toEqual({ drained: 0, answered: 0, dropped: 0 });
     expect(proxy.close()).toBe(first);
   });
 
@@ -126,7 +126,7 @@ describe('a proxy object', () => {
     await call.provisional();
     const closed = proxy.close();
     void proxy.close({ timeoutMs: 0 });
-    await expect(closed).resolves.toEqual({ drained: 0, answered: 1 });
+    await expect(closed).resolves.toEqual({ drained: 0, answered: 1, dropped: 0 });
     expect((await call.final()).status).toBe(503);
     await client.close();
   });

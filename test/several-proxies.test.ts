@@ -36,7 +36,7 @@ describe('two proxies in one process', () => {
     const short = closed.client.request({ user, params: ';d=150', autoAck: true });
     const long = open.client.request({ user, params: ';d=600', autoAck: true });
     await Promise.all([short.provisional(), long.provisional()]);
-    expect(await closed.proxy.close()).toEqual({ drained: 1, answered: 0 });
+    expect(await closed.proxy.close()).toEqual({ drained: 1, answered: 0, dropped: 0 });
     expect((await short.final()).status).toBe(404);
     expect(long.finals).toEqual([]);
     expect((await long.final()).status).toBe(404);
@@ -60,7 +60,7 @@ describe('two proxies in one process', () => {
     const calls = many.map(({ client }) => client.request({ user: 'suspend', params: ';d=100', autoAck: true }));
     await Promise.all(calls.map((call) => call.provisional()));
     const reports = await Promise.all(many.map(({ proxy }) => proxy.close()));
-    expect(reports).toEqual(Array(4).fill({ drained: 1, answered: 0 }));
+    expect(reports).toEqual(Array(4).fill({ drained: 1, answered: 0, dropped: 0 }));
     for (const call of calls) expect((await call.final()).status).toBe(404);
   });
 });

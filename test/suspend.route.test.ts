@@ -209,7 +209,7 @@ describe('the longest delays', () => {
       const refused = await running.ask({ user: tooLong });
       expect(refused.header('x-code')).toBe('SIPASYNC_ERR_DELAY_OUT_OF_RANGE');
 
-      expect(await running.proxy.close({ timeoutMs: 0 })).toEqual({ drained: 0, answered: 4 });
+      expect(await running.proxy.close({ timeoutMs: 0 })).toEqual({ drained: 0, answered: 4, dropped: 0 });
       const finals = await Promise.all(calls.map((call) => call.final()));
       expect(finals.map((final) => final.status)).toEqual([503, 503, 503, 503]);
     } finally {

@@ -82,7 +82,7 @@ describe('proxy.suspended and proxy.cancel', () => {
   it('a handle of an ended call is stale, however often its slot is used again', async () => {
     running.client.request({ user: 'ms', autoAck: true });
     await eventually(() => running.proxy.suspended().length === 1);
-    const [{ handle }] = running.proxy.suspended() as [{ handle: { index: number; label: number } }];
+    const { handle } = running.proxy.suspended()[0]!;
     expect(running.proxy.cancel(handle)).toBe(true);
     await becomesIdle(running.proxy);
     const again = running.client.request({ user: 'ms', autoAck: true });
@@ -96,7 +96,7 @@ describe('proxy.suspended and proxy.cancel', () => {
   });
 
   it('a call that runs is not suspended', async () => {
-    const call = running.client.request({ user: 'hold' });
+    const call = running.client.request({ user: 'hold', autoAck: true });
     const sleeper = running.client.request({ user: 'sleep', autoAck: true });
     await eventually(() => running.proxy.suspended().length === 1);
     const { handle } = running.proxy.suspended()[0]!;

@@ -156,7 +156,7 @@ describe('a worker thread that does not end', () => {
     await call.provisional();
     await eventually(() => proxy.stats().transactions.suspended === 0);
     const beganMs = performance.now();
-    expect(await proxy.close({ timeoutMs: 50 })).toEqual({ drained: 0, answered: 1 });
+    expect(await proxy.close({ timeoutMs: 50 })).toEqual({ drained: 0, answered: 1, dropped: 0 });
     expect(performance.now() - beganMs).toBeLessThan(3000);
     expect((await call.final()).status).toBe(503);
   });

@@ -21,6 +21,7 @@ try {
   const script = new Script(runtime, config.groups[place.group]);
   const { thread, group, worker } = place;
   runtime.channel = native.channelOpen(engine, thread, group, worker, script.records, script.onBatch);
+  script.begin();
   port.on('message', (message: ToWorker) => {
     if (message.type === 'listen') {
       native.channelListen(runtime.channel);

@@ -201,7 +201,8 @@ Status Engine::resume(Task task, uint64_t now) {
   Slot& slot = slots_.at(task.index);
   slot.queued_ns.store(now, std::memory_order_relaxed);
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
-  if (group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task) : groups_[group]->push(task)) {
+  if (group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task)
+                          : groups_[group]->push(task)) {
     nodes_->free.push(node, node_link());
     if (group != kOwnThread) groups_[group]->wake_one();
   } else {

@@ -78,7 +78,8 @@ class Engine {
   // A new task, without a message behind it, for a route in a group: at once, or after `delay`. `prepare(Slot&)` fills
   // in what the layer above keeps. On anything but kOk there is no task, and what prepare stored is the caller's again.
   template <class Prepare>
-  Status submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare, Task& out);
+  Status submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
+                Task& out);
   // A suspended call goes on now, before its time, with the route it was suspended for.
   Status resume(Task task, uint64_t now);
 
@@ -162,7 +163,8 @@ class Engine {
 };
 
 template <class Prepare>
-Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare, Task& out) {
+Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
+                      Task& out) {
   if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
   const uint32_t index = slots_.try_acquire([&](Slot& slot) {
     slot.route.store(route, std::memory_order_relaxed);

@@ -108,16 +108,15 @@ napi_value cancel(napi_env env, napi_callback_info info) {
   if (!slots.is_current(task.index, task.generation)) return make_status(env, Status::kStaleHandle);
   const Run run = slots.word(task.index).run();
   if (run != Run::kSuspended && run != Run::kDue) return make_status(env, Status::kNotSuspended);
-  return make_status(env, channel->transactions().conclude(task, static_cast<uint16_t>(args.u32(3)), args.text(4),
-                                                           core::Word::kCancelled));
+  return make_status(env, channel->transactions().conclude(task, static_cast<uint16_t>(args.u32(3)),
+                                                           args.text(4), core::Word::kCancelled));
 }
 
 napi_value resume(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
   Channel* channel = Environment::of(env).channel(args.u32(0));
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env,
-                     channel->engine().engine().resume(Task{args.u32(1), args.u32(2)}, core::now_ns()));
+  return make_status(env, channel->engine().engine().resume(Task{args.u32(1), args.u32(2)}, core::now_ns()));
 }
 
 napi_value save_variables(napi_env env, napi_callback_info info) {

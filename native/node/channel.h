@@ -95,7 +95,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
     LoopPoll* poll;
   };
   std::vector<std::unique_ptr<Watch>> watches_;
-  bool woken_to_read_ = false;  // no libuv: the stand-in wakes us for each datagram
+  bool woken_to_read_ = false;       // no libuv: the stand-in wakes us for each datagram
   uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
 

@@ -215,7 +215,8 @@ Status TransactionLayer::save_variables(Task task, std::string_view bytes) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
   if (!is_message(task)) return Status::kNoTransaction;
   if (bytes.size() > kMaxVariablesBytes) return Status::kPayloadTooLarge;
-  const PayloadRef ref = bytes.empty() ? kNoPayload : payloads_.try_allocate(sizeof(StoredVariables) + bytes.size());
+  const PayloadRef ref =
+      bytes.empty() ? kNoPayload : payloads_.try_allocate(sizeof(StoredVariables) + bytes.size());
   if (ref == kNoPayload && !bytes.empty()) return Status::kSlotsExhausted;
   if (ref != kNoPayload) {
     StoredVariables& kept = variables_in(payloads_, ref);
@@ -347,6 +348,7 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
   if (status != Status::kOk) return status;
   if (was != Run::kRunning) in_script_.fetch_sub(1, std::memory_order_relaxed);
   counters.completed.fetch_add(1, std::memory_order_relaxed);
+  if ((flags & Word::kCancelled) != 0) counters.cancelled.fetch_add(1, std::memory_order_relaxed);
   const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(out, size, code, to, socket);
   bool wake = false;
   {

@@ -231,9 +231,7 @@ void TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& i
   char tag[KeyMaker::kTagBytes];
   keys_.write_slot_tag(task.index, task.generation, tag);
   reply_statelessly(incoming, index, 200, {}, {tag, sizeof tag});
-  if (conclude(task, 487, {}, Word::kCancelled) == Status::kOk) {
-    counters.cancelled.fetch_add(1, std::memory_order_relaxed);
-  }
+  (void)conclude(task, 487, {}, Word::kCancelled);
 }
 
 }  // namespace sip_async::sip
