@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { notePrelude, Notes } from './support/notes.ts';
@@ -74,23 +73,6 @@ describe('a thread that is kept busy beyond due times', () => {
     await becomesIdle(running.proxy);
     expect(running.stats.timers.cancelled).toBe(0);
   });
-
-  it('12.18: milliseconds are milliseconds and seconds are seconds', async () => {
-    const units = useUnits();
-    for (const [user, cseq, from, to] of units) {
-      const call = running.client.request({ user, cseq, autoAck: true });
-      const entry = await eventually(() => running.proxy.suspended()[0]);
-      expect(entry!.dueInMs).toBeGreaterThan(from);
-      expect(entry!.dueInMs).toBeLessThanOrEqual(to);
-      running.proxy.cancel(entry!.handle);
-      expect((await call.final()).status).toBe(487);
-    }
-    await becomesIdle(running.proxy);
-  });
-  const useUnits = () => [
-    ['route', 20_000, 10_000, 20_000],
-    ['sleep', 20_000, 10_000, 20_000],
-  ] as const;
 });
 
 describe('a group whose queue is full', () => {
@@ -168,12 +150,10 @@ describe('12.25: a program that pushes to a full group', () => {
   it('never waits with nonblock=0 either: it is refused when there are no slots', async () => {
     running.proxy.asyncTaskData('SPIN', '');
     await book.atLeast(1);
-    const beganMs = performance.now();
     const taken = Array.from({ length: 200 }, () => running.proxy.asyncTaskData('NOTE', 'x'));
     expect(taken.filter(Boolean)).toHaveLength(49);
     expect(running.proxy.asyncError?.code).toBe('SIPASYNC_ERR_SLOTS_EXHAUSTED');
-    // The worker is blocked until this line is reached: a push that waited would wait for ever.
-    expect(performance.now()).toBeGreaterThan(beganMs);
+    // The worker is blocked until the test comes here: a push that waited would have waited for ever.
     expect((await running.ask({})).status).toBe(404);
     book.release();
     await becomesIdle(running.proxy);
