@@ -30,6 +30,11 @@ export interface Constants {
   readonly engineStats: readonly string[];
   readonly groupStats: readonly string[];
   readonly malformed: readonly string[];
+  /**
+   * Shared tables. `limits` and `stats` name the figures of sharedLimits and sharedStats, in order; `most...` is as far as
+   * limits may go, `usual...` is what shv has; `entryBytes` is what an entry counts for besides its key and value.
+   */
+  readonly shared: { readonly limits: readonly string[]; readonly stats: readonly string[]; readonly mostTables: number; readonly mostEntries: number; readonly mostBytes: number; readonly usualEntries: number; readonly usualBytes: number; readonly entryBytes: number };
   /** group number that stands for "the thread that suspended". */
   readonly ownThread: number;
   /** The most that the data of a task, or the variables of a transaction, may take. */
@@ -123,4 +128,26 @@ export interface Binding {
   /** True when the guard lets the message through to a full parser. */
   messageIsTame(channel: number, index: number, generation: number, owner: number): boolean;
   messageIsCurrent(channel: number, index: number, generation: number): boolean;
+
+  /**
+   * Shared tables: a `table` is a number valid in the whole process for as long as it lives; 0 is shv's. `expireMs` is 0 for
+   * never and -1 for what the table has.
+   *
+   * The table of this name; made with these limits unless there is one. -1: there are as many as there can be.
+   */
+  sharedOpen(name: string, maxEntries: number, maxBytes: number, expireMs: number, updateExpire: boolean): number;
+  /** The limits the table was made with, in the order of constants.shared.limits. */
+  sharedLimits(table: number, out: Float64Array): void;
+  sharedGet(table: number, key: string): string | number | boolean | Buffer | null;
+  sharedHas(table: number, key: string): boolean;
+  /** False: there is no room, or there is an entry and only an absent one was to be set. */
+  sharedSet(table: number, key: string, value: string | number | boolean | Uint8Array, expireMs: number, onlyIfAbsent: boolean): boolean;
+  /** null: there is no room, the entry is no number, or the sum is beyond the safe integers. */
+  sharedInc(table: number, key: string, by: number, expireMs: number): number | null;
+  sharedDelete(table: number, key: string): boolean;
+  sharedClear(table: number): void;
+  /** Copies some entries, beginning with part 0: the next part (-1: that was all), then key, value, key, value … */
+  sharedScan(table: number, part: number): (string | number | boolean | Buffer)[];
+  /** In the order of constants.shared.stats. */
+  sharedStats(table: number, out: Float64Array): void;
 }

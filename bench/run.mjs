@@ -7,11 +7,14 @@ import { regeneratePages, section, storeResult } from './report.mjs';
 import * as kamailio from './contenders/kamailio.mjs';
 import * as sipAsync from './contenders/sip-async.mjs';
 import * as native from './scenarios/native.mjs';
+import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
 import * as suspendedMemory from './scenarios/suspended-memory.mjs';
 import * as timerLateness from './scenarios/timer-lateness.mjs';
 
-const scenarios = [sipCpu, suspendedMemory, timerLateness, native];
+const scenarios = [sipCpu, suspendedMemory, timerLateness, sharedVars, native];
+/** These start no server, so nothing is compared with Kamailio. */
+const serverless = [sharedVars.name, native.name];
 /** @type {import('./turns.mjs').Contender[]} */
 const contenders = [sipAsync, kamailio];
 const kRounds = 3;
@@ -114,7 +117,7 @@ async function runAll() {
   };
   const stored = !options.quick && options.out === undefined;
   const needed = new Set(chosen.flatMap(({ needs }) => needs));
-  if (chosen.some(({ name }) => name !== 'native') && context.contenders.includes(kamailio)) needed.add('kamailio');
+  if (chosen.some(({ name }) => !serverless.includes(name)) && context.contenders.includes(kamailio)) needed.add('kamailio');
   for (const command of needed) provide(command, !options['no-install']);
   if (stored) mkdirSync(new URL('results/', import.meta.url), { recursive: true });
 

@@ -2,13 +2,20 @@ import { makeError } from './errors.ts';
 import type { LogLevel } from './config/limits.ts';
 import type { Message } from './message.ts';
 
-/** The code of a route block. It may be synchronous or `async`; what it returns is not looked at. */
-export type RouteHandler = (msg: Message) => unknown;
+/**
+ * The code of a route block. It may be synchronous or `async`; what it returns is not looked at.
+ *
+ * @typeParam RouteName the blocks of `route` that its message's functions take; any text when it is left out
+ * @typeParam GroupName the worker groups that they take
+ */
+export type RouteHandler<RouteName extends string = string, GroupName extends string = string> = (
+  msg: Message<RouteName, GroupName>,
+) => unknown;
 
 /** A worker group in its object form; Kamailio's `name=abc;workers=4;nonblock=0;usleep=0` says the same. */
-export interface GroupDefinition {
+export interface GroupDefinition<Name extends string = string> {
   /** 1 to 62 bytes. `default` is the group that `asyncWorkers` makes as well. */
-  name: string;
+  name: Name;
   /** Worker threads, 1 to 256. */
   workers: number;
   /** 1 refuses a task with `GROUP_FULL` once `maxQueue` tasks wait; 0, the default, takes it all the same. */
@@ -26,7 +33,7 @@ export interface GroupDefinition {
 
 /** `modparam("async", …)`, in Kamailio's spelling. */
 export interface AsyncParams {
-  /** Threads that resume what `asyncRoute` and `asyncSleep` suspended, 0 to 256. The default is 1. */
+  /** Threads that resume what `asyncRoute` suspended, 0 to 256; 0 switches it off. The default is 1. */
   workers?: number;
   /** The grain of the millisecond functions in ms, 0 to 30000; 0 switches them off. The default is 1. */
   ms_timer?: number;
@@ -88,21 +95,104 @@ export interface ProxySettings {
   modparam?: { async?: AsyncParams; tm?: TmParams; sworker?: SworkerParams };
 }
 
-/** A proxy: what a proxy module exports as its default, made by {@link defineProxy}. */
-export interface ProxyDefinition<RouteName extends string = string> extends ProxySettings {
+/** Route blocks by name. Each is optional, because a definition may leave one out on a condition. */
+type Routes<Name extends string, RouteName extends string, GroupName extends string> = {
+  readonly [Block in Name]?: RouteHandler<RouteName, GroupName>;
+};
+
+/**
+ * The part of a definition that is code. Only the keys say which routes there are: what a handler takes is behind `NoInfer`, or
+ * one that takes any message would widen the names for all of them.
+ */
+interface RouteBlocks<
+  RouteName extends string,
+  GroupName extends string,
+  FailureRouteName extends string,
+  OnreplyRouteName extends string,
+  BranchRouteName extends string,
+> {
   /** Runs for every new request (Kamailio's `request_route`). Required unless `modparam.async.mode` is 1. */
-  requestRoute?: RouteHandler;
+  requestRoute?: RouteHandler<NoInfer<RouteName>, NoInfer<GroupName>>;
   /** Route blocks, which suspending functions name (Kamailio's `route[NAME]`). */
-  route?: { readonly [Name in RouteName]: RouteHandler };
+  route?: Routes<RouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
   /** Run when a transaction fails, if armed with `tOnFailure` (`failure_route[NAME]`). */
-  failureRoute?: Readonly<Record<string, RouteHandler>>;
+  failureRoute?: Routes<FailureRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
   /** Run for replies, if armed with `tOnReply` (`onreply_route[NAME]`). */
-  onreplyRoute?: Readonly<Record<string, RouteHandler>>;
+  onreplyRoute?: Routes<OnreplyRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
   /** Run for each branch, if armed with `tOnBranch` (`branch_route[NAME]`). */
-  branchRoute?: Readonly<Record<string, RouteHandler>>;
+  branchRoute?: Routes<BranchRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
   /** `core:tkv`, `core:pre-routing`, `tm:local-request`, and what `asyncTkvEvcb` names (`event_route[NAME]`). */
-  eventRoute?: Readonly<Record<string, RouteHandler>>;
+  eventRoute?: Readonly<Record<string, RouteHandler<NoInfer<RouteName>, NoInfer<GroupName>>>>;
 }
+
+/**
+ * A proxy: what a proxy module exports as its default, made by {@link defineProxy}.
+ *
+ * @typeParam RouteName the blocks of `route`
+ * @typeParam GroupName the worker groups
+ * @typeParam FailureRouteName the blocks of `failureRoute`
+ * @typeParam OnreplyRouteName the blocks of `onreplyRoute`
+ * @typeParam BranchRouteName the blocks of `branchRoute`
+ */
+export interface ProxyDefinition<
+  RouteName extends string = string,
+  GroupName extends string = string,
+  FailureRouteName extends string = string,
+  OnreplyRouteName extends string = string,
+  BranchRouteName extends string = string,
+> extends ProxySettings,
+    RouteBlocks<RouteName, GroupName, FailureRouteName, OnreplyRouteName, BranchRouteName> {}
+
+// The settings accept any text and number besides what is inferred from them: where TypeScript has to settle the types before
+// it has seen the groups, a definition must still be one. The `& {}` keeps a literal from being taken for the general type.
+type AnyText = string & {};
+type AnyNumber = number & {};
+// When all groups are objects, TypeScript makes them a candidate for GroupText. It does not fit, and the constraint takes its
+// place. This part of the constraint, of which there is no value, tells that case from a text that is not literal.
+type NoText = GroupDefinition<never>;
+
+/** The settings, with the type of what names the groups. */
+interface GroupSettings<
+  GroupText extends string | NoText,
+  NamedGroup extends string,
+  WorkerCount extends number,
+  TkvGroup extends string,
+> extends ProxySettings {
+  asyncWorkers?: WorkerCount | AnyNumber;
+  asyncWorkersGroup?: Group<GroupText, NamedGroup> | readonly Group<GroupText, NamedGroup>[];
+  asyncTkvGname?: TkvGroup | AnyText;
+}
+type Group<GroupText extends string | NoText, NamedGroup extends string> =
+  GroupText | AnyText | GroupDefinition<NamedGroup | AnyText>;
+
+type Space = ' ' | '\t' | '\n' | '\r';
+type Trim<Text extends string> = Text extends `${Space}${infer Rest}` | `${infer Rest}${Space}` ? Trim<Rest> : Text;
+type Unquote<Text extends string> = Text extends `"${infer Inner}"` | `'${infer Inner}'` ? Inner : Text;
+
+/** The name in `name=abc;workers=4`, read as lib/config/group-string.ts reads it; `string` when there is none to see. */
+type NameInText<Text> = Text extends `${infer Field};${infer Rest}`
+  ? NameInField<Field, NameInText<Rest>>
+  : Text extends string ? NameInField<Text, string> : never;
+type NameInField<Field extends string, Otherwise> = Field extends `${infer Key}=${infer Value}`
+  ? Lowercase<Trim<Key>> extends 'name' ? Unquote<Trim<Value>> : Otherwise
+  : Otherwise;
+
+/**
+ * The names of all groups of a definition. One that is not literal makes it `string`, and so does a definition without
+ * groups, for those can come from the command line and from `startProxy`.
+ */
+type GroupNames<
+  GroupText extends string | NoText,
+  NamedGroup extends string,
+  WorkerCount extends number,
+  TkvGroup extends string,
+> = [GroupText | NamedGroup | WorkerCount] extends [never]
+  ? string
+  :
+      | (NoText extends GroupText ? never : NameInText<GroupText>)
+      | NamedGroup
+      | (WorkerCount extends 0 ? never : 'default')
+      | TkvGroup;
 
 // Registered, so that a module may import another copy of the package than the one that runs it.
 const BRAND = Symbol.for('sip-async.ProxyDefinition');
@@ -110,6 +200,10 @@ const BRAND = Symbol.for('sip-async.ProxyDefinition');
 /**
  * Marks an object as the definition of a proxy and gives it its types. The object comes back as it is; it is checked
  * as a whole when the proxy starts.
+ *
+ * TypeScript reads the names of routes and worker groups from the definition: `msg.asyncRoute('RESUEM', 4)` in one of its
+ * handlers does not compile when `route` has no `RESUEM`. Where a name is not literal, and in handlers that take a plain
+ * {@link Message}, any text does. No type argument needs to be written.
  *
  * @example
  * ```js
@@ -124,11 +218,41 @@ const BRAND = Symbol.for('sip-async.ProxyDefinition');
  * });
  * ```
  *
+ * @typeParam RouteName the blocks of `route`
+ * @typeParam FailureRouteName the blocks of `failureRoute`
+ * @typeParam OnreplyRouteName the blocks of `onreplyRoute`
+ * @typeParam BranchRouteName the blocks of `branchRoute`
+ * @typeParam GroupText the groups that are written as `name=abc;workers=4`
+ * @typeParam NamedGroup the names of those that are written as objects
+ * @typeParam WorkerCount the type of `asyncWorkers`
+ * @typeParam TkvGroup the name in `asyncTkvGname`
  * @throws SipAsyncError `SIPASYNC_ERR_CONFIG` when it is given something else than an object
  */
-export function defineProxy<RouteName extends string = string>(
-  definition: ProxyDefinition<RouteName>,
-): ProxyDefinition<RouteName> {
+export function defineProxy<
+  RouteName extends string = string,
+  FailureRouteName extends string = string,
+  OnreplyRouteName extends string = string,
+  BranchRouteName extends string = string,
+  GroupText extends string | NoText = never,
+  NamedGroup extends string = never,
+  WorkerCount extends number = never,
+  TkvGroup extends string = never,
+>(
+  definition: GroupSettings<GroupText, NamedGroup, WorkerCount, TkvGroup> &
+    RouteBlocks<
+      RouteName,
+      NoInfer<GroupNames<GroupText, NamedGroup, WorkerCount, TkvGroup>>,
+      FailureRouteName,
+      OnreplyRouteName,
+      BranchRouteName
+    >,
+): ProxyDefinition<
+  RouteName,
+  GroupNames<GroupText, NamedGroup, WorkerCount, TkvGroup>,
+  FailureRouteName,
+  OnreplyRouteName,
+  BranchRouteName
+> {
   if (typeof definition !== 'object' || definition === null || Array.isArray(definition)) {
     throw makeError('CONFIG', 'defineProxy takes one object, as in defineProxy({ requestRoute(msg) {} })');
   }

@@ -21,3 +21,13 @@ export type { NestedValue, Variables, VariableValue } from './variables/variable
 export { startProxy } from './proxy.ts';
 export type { CloseReport, Proxy } from './proxy.ts';
 export type { GroupStats, Percentiles, ProxyStats } from './stats.ts';
+export { htable, shv } from './variables/shared.ts';
+export type {
+  EntryOptions,
+  HashTable,
+  HashTableOptions,
+  SharedInput,
+  SharedStats,
+  SharedValue,
+  SharedVariables,
+} from './variables/shared.ts';

@@ -64,14 +64,18 @@ export class MessageRun extends MessageReader {
   }
 
   /**
-   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps.
+   * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps. Its reason is
+   * a `SipAsyncError` with the code `SIPASYNC_ERR_CANCELLED`.
    */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     return this.#controller.signal;
   }
 
-  /** Why the last function returned `false`; `null` after one that succeeded. */
+  /**
+   * Why the last function that can fail returned `false`; `null` after one that succeeded, which with a
+   * `modparam async return` below 0 returns `false` as well.
+   */
   get asyncError(): SipAsyncError | null {
     return this.#error;
   }

@@ -18,8 +18,12 @@ export class MessageVariables extends MessageRun {
   #isAskedFor = false;
 
   get #variables(): TransactionVariables {
-    this.#kept ??= this.#loadVariables() ?? new TransactionVariables(null);
+    this.#kept ??= this.#loadVariables() ?? this.#makeVariables(null);
     return this.#kept;
+  }
+
+  #makeVariables(stored: Uint8Array | null): TransactionVariables {
+    return new TransactionVariables(stored, () => this.mustBeLive());
   }
 
   /** What an earlier run of the call left; `undefined` when that is nothing. Asked for once. */
@@ -27,7 +31,7 @@ export class MessageVariables extends MessageRun {
     if (this.#isAskedFor || this.kind !== SLOT_KIND.message || this.state !== RUN_STATE.running) return undefined;
     this.#isAskedFor = true;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
-    return stored === null ? undefined : new TransactionVariables(stored);
+    return stored === null ? undefined : this.#makeVariables(stored);
   }
 
   /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. */
@@ -41,12 +45,12 @@ export class MessageVariables extends MessageRun {
     return this.#variables.avp;
   }
 
-  /** Variables that may be nested maps (`$xavp(name=>field)`). */
+  /** Variables whose values may be nested maps (`$xavp(name=>field)`); they live where {@link avp} does. */
   get xavp(): Variables<NestedValue> {
     return this.#variables.xavp;
   }
 
-  /** The message flags 0 to 31 (`setflag`, `isflagset`). */
+  /** The message flags 0 to 31 (`setflag`, `isflagset`, `resetflag`); they live where {@link avp} does. */
   get flags(): Flags {
     return this.#variables.flags;
   }
@@ -99,7 +103,8 @@ export class MessageVariables extends MessageRun {
    * Leaves all header lines of this name out of the message that will be forwarded (`remove_hf`). As in Kamailio, they
    * still show in `header(name)`.
    *
-   * @returns whether the message has such a line
+   * @param name a header's name, in any case
+   * @returns whether the message, as it was received, has such a line; `false` with `INVALID_STATUS` for what is no name
    */
   removeHf(name: string): boolean {
     this.mustBeLive();
@@ -114,6 +119,14 @@ export class MessageVariables extends MessageRun {
     this.mustBeLive();
     this.#variables.noteChange();
     return this.#variables.changes;
+  }
+
+  /** Lines for the next reply that is made here. @internal */
+  protected get replyLines(): string {
+    return this.#changes?.replyLines ?? '';
+  }
+  protected set replyLines(lines: string) {
+    this.#change().replyLines = lines;
   }
 
   /** Whoever goes on with the call finds what was set. @returns a native status @internal */

@@ -39,10 +39,13 @@ let trySuspend: {
  *
  * Functions that can fail return `false` and leave the reason in {@link asyncError}; arguments of a wrong type throw a
  * `TypeError`. Once the call was suspended, or the script ended by `exit()` or `drop()`, the message is inert: what acts
- * on it throws `SIPASYNC_ERR_SUSPENDED`.
+ * on it throws `SIPASYNC_ERR_SUSPENDED`, and once the route has returned, `SIPASYNC_ERR_STALE_HANDLE`. Reading goes on as
+ * long as the call lives. docs/from-kamailio.md has every function beside Kamailio's.
+ *
+ * @typeParam RouteName the blocks of `route` that its functions take; any text when it is left out
+ * @typeParam GroupName the worker groups that they take
  */
-export class Message extends MessageVariables {
-  #extraLines = '';
+export class Message<RouteName extends string = string, GroupName extends string = string> extends MessageVariables {
   #event: TkvEvent | undefined;
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
@@ -71,9 +74,10 @@ export class Message extends MessageVariables {
    *
    * @param routename a block of `route`
    * @param data text, or bytes, which are copied; 1 MiB at the most
-   * @returns `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`, `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
+   * @returns `true` when the task was taken (Kamailio's 1); `false` with `UNKNOWN_ROUTE`, `NO_WORKERS`, `GROUP_FULL`,
+   *   `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
    */
-  asyncTaskData(routename: string, data: string | Uint8Array): boolean {
+  asyncTaskData(routename: RouteName, data: string | Uint8Array): boolean {
     this.mustNotBeGivenUp();
     return this.taken(sendTaskData(this.runtime, routename, data));
   }
@@ -84,7 +88,7 @@ export class Message extends MessageVariables {
    * @param groupname a group of `asyncWorkersGroup`, or "default"
    * @returns as {@link asyncTaskData}; also `false` with `UNKNOWN_GROUP`
    */
-  asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
+  asyncTaskGroupData(routename: RouteName, groupname: GroupName, data: string | Uint8Array): boolean {
     this.mustNotBeGivenUp();
     checkText(groupname, 'groupname');
     return this.taken(sendTaskData(this.runtime, routename, data, groupname));
@@ -96,8 +100,8 @@ export class Message extends MessageVariables {
    * @param type a whole number of 32 bits
    * @param key any text
    * @param value any text; together with the key 1 MiB at the most
-   * @returns `false` with `TKV_DISABLED`, `OUT_OF_RANGE`, `NO_WORKERS`, `GROUP_FULL`, `PAYLOAD_TOO_LARGE`,
-   *   `SLOTS_EXHAUSTED`, `CLOSED`
+   * @returns `true` when the event was taken (Kamailio's 1); `false` with `TKV_DISABLED`, `OUT_OF_RANGE`, `GROUP_FULL`,
+   *   `PAYLOAD_TOO_LARGE`, `SLOTS_EXHAUSTED`, `CLOSED`
    */
   asyncTkvEmit(type: number, key: string, value: string): boolean {
     this.mustNotBeGivenUp();
@@ -107,7 +111,8 @@ export class Message extends MessageVariables {
   // ---- replies -------------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a header line to the next reply that is made here (`append_to_reply`).
+   * Adds a header line to the next reply of this run, a provisional one included (`append_to_reply`). It is not kept over
+   * a suspension other than `asyncSleep`.
    *
    * @param line one header, with or without the line end
    * @returns `false` with `INVALID_STATUS` when the line holds control characters or is no header
@@ -116,7 +121,7 @@ export class Message extends MessageVariables {
     this.mustBeLive();
     const header = headerLine(line);
     if (header === null) return this.refuse('INVALID_STATUS');
-    this.#extraLines += `${header}\r\n`;
+    this.replyLines += `${header}\r\n`;
     return this.done();
   }
 
@@ -124,9 +129,10 @@ export class Message extends MessageVariables {
    * Replies through the transaction, from the thread that calls (`send_reply`). A final reply is repeated as RFC 3261
    * wants it, and retransmissions of the request are answered with it.
    *
-   * @param code 100 to 699
-   * @param reason the phrase; the usual one of the code when it is left out
-   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK), `INVALID_STATUS`
+   * @param code a whole number, 100 to 699
+   * @param reason the phrase, up to 200 characters; the usual one of the code when it is left out
+   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK, a data task, an event),
+   *   `INVALID_STATUS`
    */
   sendReply(code: number, reason = ''): boolean {
     return this.#reply(code, reason, false);
@@ -140,12 +146,14 @@ export class Message extends MessageVariables {
   /**
    * Replies without a transaction (`sl_send_reply`): nothing is kept, and a retransmission is a new message. Once the
    * call was made a transaction (`tNewtran`, or a suspension) the reply goes through it all the same.
+   *
+   * @returns as {@link sendReply}
    */
   slSendReply(code: number, reason = ''): boolean {
     return this.#reply(code, reason, true);
   }
 
-  /** Replies 500 without a transaction (`sl_reply_error`). */
+  /** Replies 500 as {@link slSendReply} does (`sl_reply_error`). @returns as {@link sendReply} */
   slReplyError(): boolean {
     return this.#reply(500, '', true);
   }
@@ -158,9 +166,10 @@ export class Message extends MessageVariables {
     if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
     if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
-    const status = native.reply(channel, this.index, this.generation, code, reason, this.#extraLines, stateless);
+    const lines = this.replyLines;
+    const status = native.reply(channel, this.index, this.generation, code, reason, lines, stateless);
     if (status !== STATUS.ok) return this.refuseStatus(status);
-    this.#extraLines = '';
+    if (lines !== '') this.replyLines = '';
     if (code >= 200) this.settled = true;
     return this.done();
   }
@@ -171,7 +180,8 @@ export class Message extends MessageVariables {
    * Makes the request a transaction at once (`t_newtran`): an INVITE gets its 100, and every later reply goes through
    * the transaction. Suspending functions do this by themselves.
    *
-   * @returns `false` with `NO_TRANSACTION` (an ACK), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`, `CANCELLED`
+   * @returns `false` with `NO_TRANSACTION` (an ACK, a data task, an event), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`,
+   *   `CANCELLED`
    */
   tNewtran(): boolean {
     this.mustBeLive();
@@ -179,7 +189,7 @@ export class Message extends MessageVariables {
     return status === STATUS.ok ? this.done() : this.refuseStatus(status);
   }
 
-  /** Ends the script here (`exit`). A call that has no final reply then gets 500. */
+  /** Ends the script here, from however deep a function (`exit`). A call that has no final reply then gets 500. */
   exit(): never {
     this.giveUp(false);
     throw SCRIPT_END;
@@ -200,9 +210,9 @@ export class Message extends MessageVariables {
    * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
    * @returns does not return on success (unless `modparam async return` says otherwise); `false` with `UNKNOWN_ROUTE`,
    *   `DELAY_OUT_OF_RANGE`, `NO_WORKERS`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`, `ALREADY_ANSWERED`,
-   *   `CANCELLED`; then nothing has changed
+   *   `CANCELLED`, `MODE_NO_TM`, or `PAYLOAD_TOO_LARGE` (the variables of the call); then nothing has changed
    */
-  asyncRoute(routename: string, seconds: number | string): boolean {
+  asyncRoute(routename: RouteName, seconds: number | string): boolean {
     const result = trySuspend.route(this, routename, seconds);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -216,7 +226,7 @@ export class Message extends MessageVariables {
    * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
    * @returns as {@link asyncRoute}; also `false` with `MS_TIMER_DISABLED`
    */
-  asyncMsRoute(routename: string, milliseconds: number | string): boolean {
+  asyncMsRoute(routename: RouteName, milliseconds: number | string): boolean {
     const result = trySuspend.msRoute(this, routename, milliseconds);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -224,11 +234,12 @@ export class Message extends MessageVariables {
 
   /**
    * Suspends the call for so many seconds and goes on with the next statement, in the same thread, with every local
-   * variable kept (`async_sleep`).
+   * variable kept (`async_sleep`). It needs no workers.
    *
    * @param seconds whole seconds, 1 to 100, or to `max_sleep`; a numeric string is accepted
-   * @returns `true` when the time is over; `false` as {@link asyncRoute}, and with `CANCELLED` when the call was
-   *   cancelled meanwhile
+   * @returns a promise: `true` when the time is over; `false` with `CANCELLED` when the call was cancelled or ended
+   *   meanwhile, and at once with `DELAY_OUT_OF_RANGE`, `NO_TRANSACTION`, `SLOTS_EXHAUSTED`, `ALREADY_SUSPENDED`,
+   *   `ALREADY_ANSWERED`, `CANCELLED`, `MODE_NO_TM`
    */
   async asyncSleep(seconds: number | string): Promise<boolean> {
     const delay = parseDelay(seconds, 'seconds', this.runtime.maxSeconds);
@@ -238,9 +249,10 @@ export class Message extends MessageVariables {
   }
 
   /**
-   * The same in milliseconds (`async_ms_sleep`).
+   * The same in milliseconds (`async_ms_sleep`). The due time rounds up to a multiple of `ms_timer`.
    *
    * @param milliseconds 1 to 30000, or to `max_sleep`; a numeric string is accepted
+   * @returns as {@link asyncSleep}; also `false` with `MS_TIMER_DISABLED`
    */
   async asyncMsSleep(milliseconds: number | string): Promise<boolean> {
     const delay = parseDelay(milliseconds, 'milliseconds', this.runtime.maxMs);
@@ -252,11 +264,13 @@ export class Message extends MessageVariables {
   }
 
   /**
-   * Suspends the call and runs a route block at once in the first worker group (`async_task_route`).
+   * Suspends the call and runs a route block at once in the first worker group (`async_task_route`): "default" when
+   * `asyncWorkers` makes it, else the first of `asyncWorkersGroup`.
    *
+   * @param routename a block of `route`
    * @returns as {@link asyncRoute}; also `false` with `GROUP_FULL`
    */
-  asyncTaskRoute(routename: string): boolean {
+  asyncTaskRoute(routename: RouteName): boolean {
     const result = trySuspend.taskRoute(this, routename);
     if (result === ENDS) throw SCRIPT_END;
     return result;
@@ -265,10 +279,11 @@ export class Message extends MessageVariables {
   /**
    * Suspends the call and runs a route block at once in a worker group (`async_task_group_route`).
    *
+   * @param routename a block of `route`
    * @param groupname a group of `asyncWorkersGroup`, or "default"
    * @returns as {@link asyncRoute}; also `false` with `UNKNOWN_GROUP`, `GROUP_FULL`
    */
-  asyncTaskGroupRoute(routename: string, groupname: string): boolean {
+  asyncTaskGroupRoute(routename: RouteName, groupname: GroupName): boolean {
     const result = trySuspend.taskGroupRoute(this, routename, groupname);
     if (result === ENDS) throw SCRIPT_END;
     return result;

@@ -68,13 +68,13 @@ export class Proxy {
   /**
    * Hands data to a route block that runs in a worker of the first group (`async_task_data`).
    *
-   * @returns as `msg.asyncTaskData`, with the reason in {@link asyncError}; `CLOSED` once `close()` was called
+   * @returns as `msg.asyncTaskData`, with the reason in {@link asyncError}; `CLOSED` once the draining of `close()` is over
    */
   asyncTaskData(routename: string, data: string | Uint8Array): boolean {
     return this.#taken(sendTaskData(this.#runtime, routename, data));
   }
 
-  /** The same in a group (`async_task_group_data`). */
+  /** The same in a group (`async_task_group_data`), as `msg.asyncTaskGroupData`. */
   asyncTaskGroupData(routename: string, groupname: string, data: string | Uint8Array): boolean {
     checkText(groupname, 'groupname');
     return this.#taken(sendTaskData(this.#runtime, routename, data, groupname));
@@ -94,7 +94,8 @@ export class Proxy {
    * What waits: suspended calls, sleepers, queued tasks. Taken without stopping anything, so what comes and goes meanwhile
    * may or may not be in it.
    *
-   * @param options `limit`: how many at the most, 1000 by default
+   * @param options `limit`: how many at the most, 1 to 1,000,000; 1000 by default
+   * @throws TypeError, RangeError for a limit that is none
    */
   suspended(options: { limit?: number } = {}): SuspendedEntry[] {
     return listWaiting(this.#engine, this.#runtime, options.limit);
@@ -104,7 +105,8 @@ export class Proxy {
    * Ends what waits: a call is answered 487, its sleeper wakes with `CANCELLED` and its `signal` aborts; a task is dropped.
    *
    * @param handle the `handle` of an entry of {@link suspended}
-   * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs), `CLOSED` in {@link asyncError}
+   * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs, or was answered), `CLOSED` in {@link asyncError}
+   * @throws TypeError for a handle that is none
    */
   cancel(handle: Handle): boolean {
     return this.#taken(cancelWaiting(this.#runtime, handle));
@@ -120,6 +122,8 @@ export class Proxy {
    * deadline with 503, and ends all threads. Calling it again returns the same promise; a shorter deadline then counts.
    *
    * @param options `timeoutMs`: how long to wait for calls, 8000 by default; 0 answers everything at once
+   * @returns what it did
+   * @throws TypeError for a `timeoutMs` that is negative or no number
    */
   close(options: { timeoutMs?: number } = {}): Promise<CloseReport> {
     const { timeoutMs = DEFAULT_CLOSE_MS } = options;
@@ -175,7 +179,11 @@ async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]
       const socket = number * config.children + child;
       const result = native.engineListen(engine, socket, host, port, config.recvBufferBytes, config.children > 1);
       if (result < 0) {
-        const cause = Object.assign(new Error(errnoText(result)), { errno: result, syscall: 'bind' });
+        const cause = Object.assign(new Error(errnoText(result)), {
+          errno: result,
+          code: getSystemErrorMap().get(result)?.[0],
+          syscall: 'bind',
+        });
         throw makeError('LISTEN', `${address.transport}:${address.host}:${port}: ${errnoText(result)}`, cause);
       }
       port = result; // a free port was asked for: the other receivers take the same

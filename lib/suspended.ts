@@ -14,7 +14,9 @@ const AT = Object.fromEntries(COLUMNS.map((name, column) => [name, column])) as 
 
 /** What names a transaction or task: Kamailio's (tindex, tlabel). It fits one call only, however often a slot is used. */
 export interface Handle {
+  /** The slot: `msg.index`, `$T(id_index)`. */
   readonly index: number;
+  /** Which of the slot's lives: `msg.generation`, `$T(id_label)`. */
   readonly label: number;
 }
 
@@ -33,6 +35,7 @@ export interface SuspendedEntry {
   readonly dueInMs: number;
   /** How often the call has been suspended by now. */
   readonly suspensions: number;
+  /** This and the next two are of the request; `null` for a task or an event. */
   readonly method: string | null;
   readonly ruri: string | null;
   readonly callId: string | null;

@@ -28,6 +28,7 @@ describe('what a script sets in the transaction', () => {
       msg.flags.set(0).set(31).set(5).delete(5);
       msg.ruri = 'sip:changed@example.com'; msg.du = 'sip:10.0.0.1:5070'; msg.body = 'new body';
       msg.var.x = 'mine';
+      msg.appendToReply('X-First: from requestRoute');
       msg.asyncMsRoute('ONE', 10);
     },
     route: {
@@ -50,6 +51,7 @@ describe('what a script sets in the transaction', () => {
 
   it('is there after five suspensions on other threads, and var is not', async () => {
     const answer = await running.ask({ body: 'old body' });
+    expect(answer.header('x-first')).toBe('from requestRoute');
     const result = JSON.parse(answer.header('x-result')) as { avp: Record<string, unknown[]> };
     const [thread, ...older] = result.avp['many']!;
     expect(thread).toBeGreaterThan(0);
@@ -108,6 +110,7 @@ const cases: [script: string, expected: unknown][] = [
   ["msg.xavp.set('a', Object.create(null)).get('a')", {}],
   ["{ const x = { b: 1 }; msg.xavp.set('a', x); x.b = 2; return msg.xavp.get('a').b; }", 1],
   ["{ 'use strict'; msg.xavp.set('a', { b: 1 }); msg.xavp.get('a').b = 2; }", expect.stringMatching(/^TypeError: Cannot assign/)],
+  ["{ msg.xavp.set('a', { b: Buffer.from('x') }); msg.xavp.get('a').b[0] = 0; return msg.xavp.get('a').b.toString(); }", 'x'],
   ["msg.xavp.set('a', { b: null })", 'TypeError: a.b: expected a string, number, boolean or bytes, got null'],
   ["msg.xavp.set('a', { b: [1] })", 'TypeError: a.b: expected a plain object or a Map, got an array'],
   ["msg.xavp.set('a', new Date())", 'TypeError: a: expected a plain object or a Map, got an instance'],
@@ -181,18 +184,27 @@ describe('variables of more than 1 MiB', () => {
 
 describe('a message that was given up', () => {
   const running = useProxy(
-    `${settings}
+    `
+    asyncWorkers: 2,
     modparam: { async: { return: 1 } },
     requestRoute(msg) {
+      msg.avp.set('a', 1);
+      const avp = msg.avp;
       msg.asyncMsRoute('R', 50);
-      notes.push(attempt(() => { msg.ruri = 'sip:x@y'; }), attempt(() => { msg.du = 'sip:x'; }),
-        attempt(() => { msg.body = ''; }), attempt(() => msg.appendHf('X: 1')), attempt(() => msg.removeHf('X')));
+      notes = [() => { msg.ruri = 'sip:x@y'; }, () => { msg.du = 'sip:x'; }, () => { msg.body = ''; }, () => msg.appendHf('X: 1'),
+        () => msg.removeHf('X'), () => msg.avp.set('a', 2), () => avp.add('a', 2), () => avp.delete('a'),
+        () => msg.flags.set(1), () => msg.xavp.set('a', 2), () => msg.appendToReply('X: 1')].map((action) => {
+          try { return String(action()); } catch (error) { return error.code; }
+        });
     },
-    route: { R(msg) { msg.asyncTaskRoute('BACK'); }, BACK(msg) { tell(msg, 1); } },`.replace(
-      "modparam: { async: { workers: 2 } },", ''),
-    { prelude: `${prelude}\n  const notes = [];` },
+    route: { R(msg) { tell(msg, [msg.avp.getAll('a'), msg.flags.value, msg.xavp.get('a')]); } },
+    eventRoute: {},`,
+    { prelude: `${prelude}\n  let notes;\n  globalThis.givenUpNotes = () => notes;` },
   );
-  it('cannot be changed, and its call goes on', async () => {
-    expect((await running.ask({})).status).toBe(200);
+  it('cannot be changed, and its call goes on as it was', async () => {
+    const answer = await running.ask({});
+    expect(JSON.parse(answer.header('x-result'))).toEqual([[1], 0, null]);
+    const notes = (globalThis as never as { givenUpNotes: () => string[] }).givenUpNotes();
+    expect(notes).toEqual(Array.from({ length: 11 }, () => 'SIPASYNC_ERR_SUSPENDED'));
   });
 });

@@ -64,10 +64,13 @@ export function emitTkv(runtime: Runtime, type: number, key: string, value: stri
 
 /** A tkv event as its event route sees it (`$atkv`). */
 export interface TkvEvent {
+  /** A whole number of 32 bits (`$atkv(type)`). */
   readonly type: number;
+  /** `$atkv(key)` */
   readonly key: string;
+  /** `$atkv(val)` */
   readonly val: string;
-  /** The group that runs it. */
+  /** The group that runs it (`$atkv(gname)`). */
   readonly gname: string;
 }
 

@@ -12,12 +12,12 @@ function bitOf(flag: unknown): number {
  */
 export class Flags {
   #bits: number;
-  readonly #onChange: () => void;
+  readonly #beforeChange: () => void;
 
-  /** @internal */
-  constructor(bits: number, onChange: () => void) {
+  /** @param beforeChange throws when nothing may be changed any more @internal */
+  constructor(bits: number, beforeChange: () => void) {
     this.#bits = bits;
-    this.#onChange = onChange;
+    this.#beforeChange = beforeChange;
   }
 
   /** All flags as one number, flag 0 the lowest bit (`$mf`). */
@@ -33,8 +33,8 @@ export class Flags {
   /** Sets a flag (`setflag`), or resets it when `on` is `false`. */
   set(flag: number, on = true): this {
     const bit = bitOf(flag);
+    this.#beforeChange();
     this.#bits = (on ? this.#bits | bit : this.#bits & ~bit) >>> 0;
-    this.#onChange();
     return this;
   }
 

@@ -11,6 +11,8 @@ export interface MessageChanges {
   body: string | Uint8Array | null;
   appendedLines: string[];
   removedNames: string[];
+  /** Lines for the next reply that is made here. */
+  replyLines: string;
 }
 
 /** As it is stored between two runs; arrays, because they are the smallest when they are serialized. */
@@ -31,15 +33,21 @@ export class TransactionVariables {
   readonly #xavp: Map<string, NestedValue[]>;
   #isChanged = false;
 
-  /** @param stored what {@link serialize} gave when the call was suspended; `null` for a new one */
-  constructor(stored: Uint8Array | null) {
+  /**
+   * @param stored what {@link serialize} gave when the call was suspended; `null` for a new one
+   * @param mayChange throws when nothing may be changed any more
+   */
+  constructor(stored: Uint8Array | null, mayChange: () => void) {
     const [avp, xavp, flags, changes] = stored === null ? fresh() : (deserialize(stored) as Stored);
-    const onChange = () => this.noteChange();
+    const beforeChange = () => {
+      mayChange();
+      this.noteChange();
+    };
     this.#avp = avp;
     this.#xavp = xavp;
-    this.avp = new Variables(avp, plainValue, onChange);
-    this.xavp = new Variables<NestedValue>(frozen(xavp), nestedValue, onChange);
-    this.flags = new Flags(flags, onChange);
+    this.avp = new Variables(avp, plainValue, beforeChange);
+    this.xavp = new Variables<NestedValue>(frozen(xavp), nestedValue, beforeChange);
+    this.flags = new Flags(flags, beforeChange);
     this.changes = changes;
   }
 
@@ -58,7 +66,7 @@ export class TransactionVariables {
 }
 
 function fresh(): Stored {
-  return [new Map(), new Map(), 0, { ruri: null, du: null, body: null, appendedLines: [], removedNames: [] }];
+  return [new Map(), new Map(), 0, { ruri: null, du: null, body: null, appendedLines: [], removedNames: [], replyLines: '' }];
 }
 
 /** What comes out of storage can be changed again; what is handed out must not be. */

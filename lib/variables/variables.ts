@@ -43,22 +43,22 @@ export class Variables<Value extends NestedValue = VariableValue> {
   /** Newest first. */
   readonly #values: Map<string, Value[]>;
   readonly #check: (value: unknown, name: string) => Value;
-  readonly #onChange: () => void;
+  readonly #beforeChange: () => void;
 
-  /** @internal */
-  constructor(values: Map<string, Value[]>, check: (value: unknown, name: string) => Value, onChange: () => void) {
+  /** @param beforeChange throws when nothing may be changed any more @internal */
+  constructor(values: Map<string, Value[]>, check: (value: unknown, name: string) => Value, beforeChange: () => void) {
     this.#values = values;
     this.#check = check;
-    this.#onChange = onChange;
+    this.#beforeChange = beforeChange;
   }
 
-  /** The value that was set last, or `null` (`$avp(name)`). Bytes are a copy. */
+  /** The newest value, or `null` when there is none (`$avp(name)`). Bytes are a copy. */
   get(name: string): Value | null {
     const value = this.#values.get(checkName(name))?.[0];
     return value === undefined ? null : copied(value);
   }
 
-  /** All values of a name, the newest first (`$(avp(name)[*])`). */
+  /** All values of a name, the newest first (`$(avp(name)[*])`); none is an empty array. */
   getAll(name: string): Value[] {
     return (this.#values.get(checkName(name)) ?? []).map(copied);
   }
@@ -70,8 +70,9 @@ export class Variables<Value extends NestedValue = VariableValue> {
 
   /** Replaces all values of a name by this one (`$(avp(name)[*]) = value`). @throws TypeError for what cannot be kept */
   set(name: string, value: Value): this {
-    this.#values.set(checkName(name), [this.#check(value, name)]);
-    this.#onChange();
+    const values = [this.#check(value, checkName(name))];
+    this.#beforeChange();
+    this.#values.set(name, values);
     return this;
   }
 
@@ -79,17 +80,17 @@ export class Variables<Value extends NestedValue = VariableValue> {
   add(name: string, value: Value): this {
     const values = this.#values.get(checkName(name));
     const checked = this.#check(value, name);
+    this.#beforeChange();
     if (values === undefined) this.#values.set(name, [checked]);
     else values.unshift(checked);
-    this.#onChange();
     return this;
   }
 
   /** Forgets all values of a name. @returns whether there were any */
   delete(name: string): boolean {
-    if (!this.#values.delete(checkName(name))) return false;
-    this.#onChange();
-    return true;
+    if (!this.#values.has(checkName(name))) return false;
+    this.#beforeChange();
+    return this.#values.delete(name);
   }
 
   /** The names that have values, in the order in which they came. */
@@ -103,7 +104,12 @@ function checkName(name: unknown): string {
   return name;
 }
 
-/** Bytes could be changed by whoever gets them. */
+/** Bytes could be changed by whoever gets them; everything else is frozen. */
 function copied<Value extends NestedValue>(value: Value): Value {
-  return value instanceof Uint8Array ? (Buffer.from(value) as unknown as Value) : value;
+  return holdsBytes(value) ? (nestedValue(value, 'value') as Value) : value;
+}
+
+function holdsBytes(value: NestedValue): boolean {
+  if (typeof value !== 'object') return false;
+  return value instanceof Uint8Array || Object.values(value).some(holdsBytes);
 }

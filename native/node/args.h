@@ -66,6 +66,11 @@ inline napi_value make_i32(napi_env env, int32_t value) {
   napi_create_int32(env, value, &out);
   return out;
 }
+inline napi_value make_double(napi_env env, double value) {
+  napi_value out;
+  napi_create_double(env, value, &out);
+  return out;
+}
 template <class Status>
 napi_value make_status(napi_env env, Status status) {
   return make_i32(env, static_cast<int32_t>(status));

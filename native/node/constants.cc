@@ -2,6 +2,7 @@
 #include "node/args.h"
 #include "node/environment.h"
 #include "node/message_fields.h"
+#include "node/shared_tables.h"
 #include "node/stats_layout.h"
 
 namespace sip_async::node {
@@ -9,7 +10,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 3;
+constexpr uint32_t kBindingVersion = 4;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -86,7 +87,18 @@ napi_value make_constants(napi_env env) {
     napi_set_element(env, malformed, i,
                      make_text(env, sip::index_status_name(static_cast<sip::IndexStatus>(i))));
   }
+  const core::SharedTableLimits usual;
+  Object shared(env);
+  shared.set("limits", listed(env, kSharedLimits))
+      .set("stats", listed(env, kSharedStats))
+      .set("mostTables", SharedTables::kMostTables - 1)
+      .set("mostEntries", static_cast<uint32_t>(core::SharedTable::kMostEntries))
+      .set("mostBytes", make_double(env, static_cast<double>(core::SharedTable::kMostBytes)))
+      .set("usualEntries", static_cast<uint32_t>(usual.max_entries))
+      .set("usualBytes", make_double(env, static_cast<double>(usual.max_bytes)))
+      .set("entryBytes", static_cast<uint32_t>(core::SharedTable::kEntryBytes));
   Object out(env);
+  out.set("shared", shared.value());
   out.set("version", kBindingVersion)
       .set("status", numbered(env, kStatusNames))
       .set("record", record.value())

@@ -48,6 +48,7 @@ extern const std::vector<Export> kEngineExports;
 extern const std::vector<Export> kChannelExports;
 extern const std::vector<Export> kTransactionExports;
 extern const std::vector<Export> kMessageExports;
+extern const std::vector<Export> kSharedExports;
 extern const std::vector<Export> kTaskExports;
 napi_value make_constants(napi_env env);
 

@@ -9,10 +9,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/siphash.h"
 #include "sip/header_index.h"
-#include "sip/siphash.h"
 
 namespace sip_async::sip {
+
+using core::Hash128;
+using core::SipHash;
 
 class KeyMaker {
  public:

@@ -13,11 +13,13 @@
 #include <cstdint>
 
 #include "core/region.h"
+#include "core/siphash.h"
 #include "core/slot_table.h"
 #include "core/task_queue.h"
-#include "sip/siphash.h"
 
 namespace sip_async::sip {
+
+using core::Hash128;
 
 class TransactionTable {
   struct Bucket {

@@ -5,12 +5,12 @@
 #include <string>
 #include <unordered_set>
 
-#include "sip/siphash.h"
+#include "core/siphash.h"
 #include "test/support/seed.h"
 
 using namespace sip_async;
-using sip::Hash128;
-using sip::SipHash;
+using core::Hash128;
+using core::SipHash;
 
 namespace {
 

@@ -1,5 +1,5 @@
-// SipHash-2-4 with a result of 128 bits (Aumasson and Bernstein, 2012): the keyed hash behind transaction keys and To
-// tags. Strangers choose the bytes that are hashed, so the hash must be one they cannot steer without the key.
+// SipHash-2-4 with a result of 128 bits (Aumasson and Bernstein, 2012): the keyed hash behind transaction keys, To tags
+// and shared tables. Strangers choose the bytes that are hashed, so the hash must be one they cannot steer without the key.
 #pragma once
 
 #include <bit>
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace sip_async::sip {
+namespace sip_async::core {
 
 struct Hash128 {
   uint64_t high = 0, low = 0;
@@ -96,4 +96,4 @@ class SipHash {
   uint64_t total_ = 0;
 };
 
-}  // namespace sip_async::sip
+}  // namespace sip_async::core
