@@ -160,9 +160,11 @@ describe('every function of the proxy', () => {
   it('while the proxy drains', async () => {
     runs.push(...(await startAll(running, drainingState, 0)));
     await eventually(() => running.stats.transactions.inScript === messageRows.length);
+    const { done } = running.stats.tasks;
     closing.closed = running.proxy.close({ timeoutMs: 15_000 });
-    expect(proxyDifferences(running.proxy, whenClosed)).toEqual([]);
-    expect(running.stats.tasks.active).toBe(0);
+    expect(proxyDifferences(running.proxy, ({ live }) => [live])).toEqual([]);
+    await eventually(() => running.stats.tasks.active === 0);
+    expect(running.stats.tasks.done).toBe(done + taskRows.filter(({ live }) => live === 'true').length);
   });
 
   describe('and of its messages, while it drains', () => {
@@ -176,6 +178,7 @@ describe('every function of the proxy', () => {
 
   it('when the proxy has closed', () => {
     expect(proxyDifferences(running.proxy, whenClosed)).toEqual([]);
+    expect(running.proxy.asyncError?.code).toBe('SIPASYNC_ERR_CLOSED');
     expect(liveCounters(running.stats)).toMatchObject({ suspended: 0, inScript: 0, tasks: 0, queued: 0 });
   });
 });

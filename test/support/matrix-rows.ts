@@ -142,7 +142,9 @@ const stored: Row[] = ['avp', 'xavp'].flatMap((fn) => [
     rowsOf(fn, 'store', '{ ? }', [[`msg.${fn}.set('a', ${value});`, 'done'], [`msg.${fn}.add('a', ${value});`, 'done']])),
   ...rowsOf(fn, 'store', `msg.${fn}.set(?, 1)`, notText),
   ...rowsOf(fn, 'store', `msg.${fn}.set('a', ?)`, all('TypeError', ['undefined', 'null', '[1]', '1n', 'Symbol.iterator', '() => 1', 'new Date()'])),
-  ...rowsOf(fn, 'store', `{ msg.${fn}.delete(?); }`, [["'none'", 'done'], ['7', 'TypeError']]),
+  ...rowsOf(fn, 'store', `{ msg.${fn}.set('a', 1); msg.${fn}.delete(?); }`, [["'a'", 'done'], ['7', 'TypeError']]),
+  // Nothing is there to be deleted, so nothing is changed.
+  ...rowsOf(fn, 'read', `{ msg.${fn}.delete(?); }`, [["'none'", 'done'], ["'__proto__'", 'done']]),
   ...rowsOf(fn, 'read', `msg.${fn}.get(?)`, [["'none'", 'value null'], ["'__proto__'", 'value null'], ['7', 'TypeError']]),
 ]);
 const flags: Row[] = [

@@ -52,8 +52,8 @@ export const states: readonly State[] = [
     script: `
       const slept = msg.asyncMsSleep(40);
       return Promise.resolve(run(msg)).then(() => slept).then(() => answer(msg));`,
-    // docs/errors.md: a transaction that is suspended is to be suspended again; other work may be started meanwhile.
-    rules: { ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live', store: 'live' },
+    // Nothing may be done to the call; other work may be started meanwhile.
+    rules: { ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live' },
   },
   {
     name: 'given up by exit', script: 'swallow(() => msg.exit()); return run(msg);', finals: [500], rules: thrownBy('SUSPENDED'),
