@@ -234,12 +234,14 @@ describe('arguments that are left out', () => {
     ['asyncTaskRoute', 0, 'routename'],
     ['asyncTaskGroupRoute', 0, 'routename'], ['asyncTaskGroupRoute', 1, 'groupname'],
     ['asyncTaskData', 0, 'routename'], ['asyncTaskData', 1, 'data'],
-    ['asyncTaskGroupData', 0, '(routename|groupname)'], ['asyncTaskGroupData', 1, 'groupname'], ['asyncTaskGroupData', 2, 'data'],
+    ['asyncTaskGroupData', 0, '(routename|groupname)'], ['asyncTaskGroupData', 1, 'groupname'],
+    ['asyncTaskGroupData', 2, 'data'],
     ['asyncTkvEmit', 0, 'type'], ['asyncTkvEmit', 1, 'key'], ['asyncTkvEmit', 2, 'value'],
     ['sendReply', 0, 'code'], ['tReply', 0, 'code'], ['slSendReply', 0, 'code'],
   ])('12.22: %s with %i of its arguments names the next: %s', async (name, count, argument) => {
     const answer = await running.ask({ user: `${name}-${count}` });
-    expect(answer).toMatchObject({ status: 480, reason: expect.stringMatching(`^TypeError ${argument}: expected a `) as string });
+    expect(answer.status).toBe(480);
+    expect(answer.reason).toMatch(new RegExp(`^TypeError ${argument}: expected a `));
   });
   it('12.22: and nothing has happened', async () => {
     await becomesIdle(running.proxy);

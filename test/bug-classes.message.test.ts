@@ -125,7 +125,8 @@ describe('names of blocks of another kind', () => {
     expect(book.entries).toEqual([]);
   });
 
-  it.each(["'RESUME'", 'null', '1', '{}', '[]'])('12.12: a route that is no function is refused at the start: %s', async (handler) => {
+  const noFunctions = ["'RESUME'", 'null', '1', '{}', '[]'];
+  it.each(noFunctions)('12.12: a route that is no function is refused at the start: %s', async (handler) => {
     const file = new ProxyFile(proxySource(`requestRoute() {}, route: { RESUME: ${handler} },`));
     await expect(startProxy(file.url)).rejects.toMatchObject({
       code: 'SIPASYNC_ERR_CONFIG',
@@ -198,7 +199,8 @@ describe('a resumed route that throws', () => {
     };`,
   });
 
-  it.each(['THROW', 'REJECT', 'TYPE', 'HALF'])('12.14: ends its call with one 500, and nothing of it stays: %s', async (user) => {
+  const ways = ['THROW', 'REJECT', 'TYPE', 'HALF'];
+  it.each(ways)('12.14: ends its call with one 500, and nothing of it stays: %s', async (user) => {
     const { failed, done } = running.stats.groups['work']!;
     const call = running.client.request({ user, autoAck: true });
     expect((await call.final()).status).toBe(500);

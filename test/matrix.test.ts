@@ -142,7 +142,10 @@ function proxyDifferences(proxy: Proxy, expected: (row: Row) => readonly string[
   });
 }
 /** Nothing is taken any more; a wrong type is one all the same, and of two reasons either may be told. */
-const whenClosed = ({ live }: Row) => (live === 'true' ? ['false CLOSED'] : live === 'TypeError' ? [live] : [live, 'false CLOSED']);
+function whenClosed({ live }: Row): readonly string[] {
+  if (live === 'TypeError') return [live];
+  return live === 'true' ? ['false CLOSED'] : ['false CLOSED', live];
+}
 
 describe('every function of the proxy', () => {
   const running = new RunningProxy(matrixDefinition, { prelude: matrixPrelude(messageRows, [drainingState]) });
@@ -178,7 +181,6 @@ describe('every function of the proxy', () => {
 
   it('when the proxy has closed', () => {
     expect(proxyDifferences(running.proxy, whenClosed)).toEqual([]);
-    expect(running.proxy.asyncError?.code).toBe('SIPASYNC_ERR_CLOSED');
     expect(liveCounters(running.stats)).toMatchObject({ suspended: 0, inScript: 0, tasks: 0, queued: 0 });
   });
 });

@@ -42,7 +42,7 @@ describe('with modparam async return=1', () => {
     expect(call.finals).toHaveLength(1);
   });
 
-  it('15.2.16: a reply by the script while its call is suspended is refused (suspended replies wait for reply routes)', async () => {
+  it('15.2.16: a reply while the call is suspended is refused (suspended replies wait for reply routes)', async () => {
     const call = running.client.request({ user: 'alice', autoAck: true });
     expect((await call.final()).status).toBe(404);
     expect(await book.atLeast(2)).toEqual([['SUSPENDED', 'SUSPENDED', 'SUSPENDED'], 'resumed']);
@@ -52,7 +52,7 @@ describe('with modparam async return=1', () => {
 });
 
 describe('stopping and starting', () => {
-  it.each([0, 60])('15.2.20: stopping with work of every kind pending is bounded, and all of it is reported: %i ms', async (timeoutMs) => {
+  it.each([0, 60])('15.2.20: stopping with work pending is bounded, and all of it is reported: %i ms', async (timeoutMs) => {
     const running = new RunningProxy(userDefinition, { prelude: userPrelude });
     await running.start();
     running.proxy.asyncTaskGroupData('SPIN', 'work', '');

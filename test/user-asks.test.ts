@@ -82,7 +82,7 @@ describe('what users asked for', () => {
     }
   });
 
-  it('15.2.6: work that never ends: the caller is free to leave (the deadlines of async and launch wait for these)', async () => {
+  it('15.2.6: work that never ends: its caller is free to leave (deadlines wait for async and launch)', async () => {
     const other = new RunningProxy(userDefinition, { prelude: userPrelude });
     await other.start();
     const calls = ['never', 'never', 'long'].map((user) => other.client.request({ user, autoAck: true }));

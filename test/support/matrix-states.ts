@@ -56,10 +56,12 @@ export const states: readonly State[] = [
     rules: { ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live' },
   },
   {
-    name: 'given up by exit', script: 'swallow(() => msg.exit()); return run(msg);', finals: [500], rules: thrownBy('SUSPENDED'),
+    name: 'given up by exit', script: 'swallow(() => msg.exit()); return run(msg);', finals: [500],
+    rules: thrownBy('SUSPENDED'),
   },
   {
-    name: 'given up by drop', script: 'swallow(() => msg.drop()); return run(msg);', finals: [], rules: thrownBy('SUSPENDED'),
+    name: 'given up by drop', script: 'swallow(() => msg.drop()); return run(msg);', finals: [],
+    rules: thrownBy('SUSPENDED'),
   },
   {
     name: 'given up by a suspension', script: "swallow(() => msg.asyncMsRoute('RESUME', 40)); return run(msg);", finals: [404],

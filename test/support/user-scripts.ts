@@ -40,8 +40,9 @@ export const userPrelude = `${notePrelude}
       note([msg.signal.aborted, msg.signal.reason?.code.slice(13), msg.sendReply(200), code(msg)]);
     },
     full(msg) {
-      const refused = [msg.asyncTaskGroupRoute('END', 'full'), code(msg), msg.asyncTaskGroupData('SPIN', 'full', ''), code(msg)];
-      msg.sendReply(503, refused.join());
+      const call = [msg.asyncTaskGroupRoute('END', 'full'), code(msg)];
+      const task = [msg.asyncTaskGroupData('SPIN', 'full', ''), code(msg)];
+      msg.sendReply(503, [...call, ...task].join());
     },
     throws() { throw new Error('thrown'); },
     async rejects(msg) { await msg.asyncMsSleep(2); throw new Error('thrown'); },
