@@ -1,0 +1,196 @@
+/**
+ * The kinds of functions, as far as the state of the call decides what they do:
+ * `reply` and `newtran` act on the transaction, `append` prepares a reply, `change` what is forwarded, `store` sets
+ * variables, `task` starts other work, `end` ends the script, `read` changes nothing.
+ */
+export type FunctionClass = 'suspend' | 'task' | 'reply' | 'newtran' | 'append' | 'change' | 'store' | 'end' | 'read';
+
+/** One call of a function, as it stands in a script, and what becomes of it in a request route that may do everything. */
+export interface Row {
+  readonly fn: string;
+  readonly class: FunctionClass;
+  readonly script: string;
+  /** `true`, `false`, `false CODE`, `done` (undefined), `ends` (does not return), `value ...`, or the name of an error. */
+  readonly live: string;
+  /** The final status that the call has then; 0: none at all. */
+  readonly answer?: number;
+}
+
+type Kinds = readonly (readonly [value: string, live: string])[];
+
+const huge = "'x'.repeat((1 << 20) + 1)";
+const all = (live: string, values: readonly string[]): Kinds => values.map((value) => [value, live] as const);
+const wrongTypes = ['null', 'true', '{}', '[]', "['RESUME']", '1n', 'Symbol.iterator', '() => 1', 'new Date()'];
+const notText = all('TypeError', ['undefined', '7', 'new String("RESUME")', ...wrongTypes]);
+const notNumber = all('TypeError', ['undefined', ...wrongTypes]);
+const longNames = ["'N'.repeat(63)", "'N'.repeat(10_000)", huge];
+const strangeNames = ["''", "'NOPE'", "'resume'", "' RESUME '", "'__proto__'", "'constructor'", "'1'", "'\\0'", ...longNames];
+
+const routes = all('false UNKNOWN_ROUTE', [...strangeNames, "'requestRoute'", "'core:tkv'"]);
+const groups = all('false UNKNOWN_GROUP', [...strangeNames, "'async:workers'", "' work '", "'WORK'"]);
+const noDelay = all('false DELAY_OUT_OF_RANGE', [
+  '0', '-0', '-1', '1.5', '0.1', 'NaN', 'Infinity', '-Infinity', '2 ** 31', '2 ** 53', '1e300', "''", "' '", "'0'", "'-1'",
+  "'1.5'", "'1e1'", "'0x1'", "'four'", "'NaN'", "'9'.repeat(10_000)", huge, "'__proto__'",
+]);
+const noStatus = all('false INVALID_STATUS', ['0', '-1', '99', '700', '200.5', 'NaN', 'Infinity', '2 ** 32 + 200', '1e300']);
+const anyText = [
+  "''", "'text'", "' 1 '", "'__proto__'", "'constructor'", "'\\0\\r\\n'", "'N'.repeat(63)", "'N'.repeat(10_000)",
+];
+
+function rowsOf(fn: string, of: FunctionClass, template: string, kinds: Kinds, answer?: number): Row[] {
+  return kinds.map(([value, live]) => {
+    const script = template.replace('?', () => value);
+    return answer === undefined ? { fn, class: of, script, live } : { fn, class: of, script, live, answer };
+  });
+}
+
+type Templates = readonly (readonly [args: string, kinds: Kinds])[];
+
+function suspending(fn: string, right: readonly string[], wrong: Templates, live = 'ends'): Row[] {
+  return [
+    ...rowsOf(fn, 'suspend', '?', all(live, right.map((args) => `msg.${fn}(${args})`)), live === 'ends' ? 404 : undefined),
+    ...wrong.flatMap(([args, kinds]) => rowsOf(fn, 'suspend', `msg.${fn}(${args})`, kinds)),
+  ];
+}
+
+const suspends: Row[] = [
+  ...suspending('asyncRoute', ["'RESUME', 1", "'RESUME', '1'", "'RESUME', ' 1 '", "'RESUME', 1, 2"], [
+    ['?, 1', [...notText, ...routes]],
+    ["'RESUME', ?", [...notNumber, ...noDelay, ...all('false DELAY_OUT_OF_RANGE', ['101', "'101'"])]],
+  ]),
+  ...suspending('asyncMsRoute', ["'RESUME', 1", "'RESUME', '15'", "'RESUME', ' 15 '"], [
+    ['?, 1', [...notText, ...routes]],
+    ["'RESUME', ?", [...notNumber, ...noDelay, ...all('false DELAY_OUT_OF_RANGE', ['30001', "'30001'"])]],
+  ]),
+  ...suspending('asyncSleep', ['1', "'1'", "' 1 '"], [
+    ['?', [...notNumber, ...noDelay, ...all('false DELAY_OUT_OF_RANGE', ['101', "'101'"])]],
+  ], 'true'),
+  ...suspending('asyncMsSleep', ['1', "'15'", "' 15 '"], [
+    ['?', [...notNumber, ...noDelay, ...all('false DELAY_OUT_OF_RANGE', ['30001', "'30001'"])]],
+  ], 'true'),
+  ...suspending('asyncTaskRoute', ["'RESUME'", "'RESUME', 'ignored'"], [['?', [...notText, ...routes]]]),
+  ...suspending('asyncTaskGroupRoute', ["'RESUME', 'work'", "'RESUME', 'default'"], [
+    ["?, 'work'", [...notText, ...routes]],
+    ["'RESUME', ?", [...notText, ...groups]],
+  ]),
+];
+
+const tooLarge: Kinds = all('false PAYLOAD_TOO_LARGE', [huge, 'new Uint8Array((1 << 20) + 1)', "'\\u00fc'.repeat(600_000)"]);
+const data: Kinds = [
+  ...all('true', [...anyText, 'new Uint8Array(0)', 'Buffer.from([0, 255])', "'x'.repeat(1 << 20)"]),
+  ...all('TypeError', ['undefined', '7', ...wrongTypes, 'new ArrayBuffer(4)', 'new Uint16Array(2)']),
+  ...tooLarge,
+];
+const eventNumbers: Kinds = [
+  ...all('true', ['0', '-1', '1200', '2147483647', '-2147483648']),
+  ...all('false OUT_OF_RANGE', ['2147483648', '-2147483649', '0.5', 'NaN', 'Infinity', '-Infinity', '1e300']),
+  ...notNumber,
+  ...all('TypeError', ["''", "'1'", "' 1 '"]),
+];
+
+/** Those that the proxy has, too; `msg.` stands for whichever it is. */
+export const taskRows: Row[] = [
+  ...rowsOf('asyncTaskData', 'task', "msg.asyncTaskData(?, '')", [...notText, ...routes]),
+  ...rowsOf('asyncTaskData', 'task', "msg.asyncTaskData('TASK', ?)", data),
+  ...rowsOf('asyncTaskGroupData', 'task', "msg.asyncTaskGroupData(?, 'work', '')", [...notText, ...routes]),
+  ...rowsOf('asyncTaskGroupData', 'task', "msg.asyncTaskGroupData('TASK', ?, '')", [...notText, ...groups]),
+  ...rowsOf('asyncTaskGroupData', 'task', "msg.asyncTaskGroupData('TASK', 'work', ?)", data),
+  ...rowsOf('asyncTkvEmit', 'task', "msg.asyncTkvEmit(?, 'ignored', 'value')", eventNumbers),
+  ...rowsOf('asyncTkvEmit', 'task', "msg.asyncTkvEmit(1, ?, '')", [
+    ...notText, ...all('true', anyText), [huge, 'false PAYLOAD_TOO_LARGE'],
+  ]),
+  ...rowsOf('asyncTkvEmit', 'task', "msg.asyncTkvEmit(1, 'ignored', ?)", [
+    ...notText, ...all('true', anyText), ["'x'.repeat((1 << 20) - 6)", 'false PAYLOAD_TOO_LARGE'],
+  ]),
+];
+
+const lines: Kinds = [
+  ...all('true', ["'X-A: 1'", "'X-A: 1\\r\\n'", "'X-A:'", "'__proto__: 1'", "'X-A: ' + 'N'.repeat(10_000)"]),
+  ...all('false INVALID_STATUS', ["''", "' '", "'no header'", "': 1'", "'X-A: 1\\r\\nX-B: 2'", "'X-A: \\0'", "'__proto__'"]),
+  ...notText,
+];
+
+const replies: Row[] = [
+  ...['sendReply', 'tReply', 'slSendReply'].flatMap((fn) => [
+    ...[200, 302, 404, 699].flatMap((code) =>
+      rowsOf(fn, 'reply', `msg.${fn}(?)`, all('true', [String(code), `${code}, 'Own words'`]), code)),
+    ...rowsOf(fn, 'reply', `msg.${fn}(?)`, all('true', ['180', '199', "183, ''", '183, undefined'])),
+    ...rowsOf(fn, 'reply', `msg.${fn}(?, 'Reason')`, [
+      ...noStatus, ...notNumber, ...all('TypeError', ["''", "'404'", "' 404 '"]),
+    ]),
+    ...rowsOf(fn, 'reply', `msg.${fn}(404, ?)`, [
+      ...notText.filter(([value]) => value !== 'undefined'),
+      ...all('false INVALID_STATUS', ["'a\\r\\nX-B: 2'", "'\\0'", "'N'.repeat(10_000)", huge]),
+    ]),
+  ]),
+  { fn: 'slReplyError', class: 'reply', script: 'msg.slReplyError()', live: 'true', answer: 500 },
+];
+
+const name63 = "'n'.repeat(63)";
+const changes: Row[] = [
+  ...rowsOf('appendHf', 'change', 'msg.appendHf(?)', lines),
+  ...rowsOf('removeHf', 'change', 'msg.removeHf(?)', [
+    ...notText,
+    ...all('false INVALID_STATUS', ["''", "' '", "'From '", "'From:'"]),
+    ...all('false', ["'__proto__'", "'constructor'", "'N'.repeat(63)", "'N'.repeat(10_000)"]),
+  ]),
+  ...['ruri', 'du'].flatMap((fn) => rowsOf(fn, 'change', `{ msg.${fn} = ?; }`, [
+    ...all('done', ["'sip:x@example.com'", "'sip:' + 'n'.repeat(10_000) + '@example.com'", ...(fn === 'du' ? ['null'] : [])]),
+    ...notText.filter(([value]) => fn === 'ruri' || value !== 'null'),
+    ...all('TypeError', ["''", "' sip:x@y '", "'sip:x@y\\r\\nX-B: 2'", "'<sip:x@y>'"]),
+  ])),
+  ...rowsOf('body', 'change', '{ msg.body = ?; }', [
+    ...all('done', [...anyText, 'new Uint8Array(3)', huge]),
+    ...notText,
+  ]),
+];
+
+const stored: Row[] = ['avp', 'xavp'].flatMap((fn) => [
+  ...[...strangeNames, name63].map((name): Row => {
+    const script = `msg.${fn}.set(${name}, 1).get(${name})`;
+    return { fn, class: 'store', script, live: 'value 1' };
+  }),
+  ...["''", "'text'", '0', '-1', '0.5', 'NaN', '1e300', 'true', 'new Uint8Array(2)', huge].flatMap((value) =>
+    rowsOf(fn, 'store', '{ ? }', [[`msg.${fn}.set('a', ${value});`, 'done'], [`msg.${fn}.add('a', ${value});`, 'done']])),
+  ...rowsOf(fn, 'store', `msg.${fn}.set(?, 1)`, notText),
+  ...rowsOf(fn, 'store', `msg.${fn}.set('a', ?)`,
+    all('TypeError', ['undefined', 'null', '[1]', '1n', 'Symbol.iterator', '() => 1', 'new Date()'])),
+  ...rowsOf(fn, 'store', `{ msg.${fn}.set('a', 1); msg.${fn}.delete(?); }`, [["'a'", 'done'], ['7', 'TypeError']]),
+  // Nothing is there to be deleted, so nothing is changed.
+  ...rowsOf(fn, 'read', `{ msg.${fn}.delete(?); }`, [["'none'", 'done'], ["'__proto__'", 'done']]),
+  ...rowsOf(fn, 'read', `msg.${fn}.get(?)`, [["'none'", 'value null'], ["'__proto__'", 'value null'], ['7', 'TypeError']]),
+]);
+const flags: Row[] = [
+  ...rowsOf('flags', 'store', '{ msg.flags.set(?); }', [
+    ...all('done', ['0', '31', '5, false']),
+    ...all('RangeError', ['-1', '32', '0.5', 'NaN', '1e300']),
+    ...notNumber, ...all('TypeError', ["'3'", "' 3 '", "''", "'__proto__'"]),
+  ]),
+  ...rowsOf('flags', 'read', 'msg.flags.get(?)', [['7', 'value false'], ['32', 'RangeError'], ["'7'", 'TypeError']]),
+];
+
+const headerNames = ["''", "'X-None'", "'__proto__'", "'constructor'", "'Via:'", "'N'.repeat(63)", "'N'.repeat(10_000)", huge];
+const reads: Row[] = [
+  ...rowsOf('header', 'read', 'msg.header(?)', [
+    ...all('value string', ["'Via'", "'v'", "'VIA'"]), ...all('value null', headerNames), ...notText,
+  ]),
+  ...rowsOf('headers', 'read', 'msg.headers(?)', [
+    ...all('value array 1', ["'Via'", "'v'"]), ...all('value array 0', headerNames), ...notText,
+  ]),
+];
+
+/** Every function of a message, with every kind of argument. */
+export const messageRows: Row[] = [
+  ...suspends,
+  ...taskRows,
+  ...replies,
+  ...rowsOf('appendToReply', 'append', 'msg.appendToReply(?)', lines),
+  { fn: 'tNewtran', class: 'newtran', script: 'msg.tNewtran()', live: 'true' },
+  { fn: 'exit', class: 'end', script: 'msg.exit()', live: 'ends', answer: 500 },
+  { fn: 'exit', class: 'end', script: "msg.exit('ignored')", live: 'ends', answer: 500 },
+  { fn: 'drop', class: 'end', script: 'msg.drop()', live: 'ends', answer: 0 },
+  ...changes,
+  ...stored,
+  ...flags,
+  ...reads,
+];
