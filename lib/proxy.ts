@@ -169,8 +169,11 @@ export class Proxy {
     const dropped = native.engineDropTasks(engine);
     this.#control?.close();
     await this.#pool.close();
-    this.#lastStats = readStats(engine, this.#config);
     native.channelClose(this.#runtime.channel);
+    // Handlers that have not settled are nobody's any more, in this thread as in those that ended.
+    const threads = [0, ...workerPlaces(this.#config).map(({ thread }) => thread)];
+    for (const thread of threads) native.engineThreadGone(engine, thread);
+    this.#lastStats = readStats(engine, this.#config);
     native.engineStop(engine);
     return { drained: Math.max(0, open - answered - dropped), answered, dropped };
   }

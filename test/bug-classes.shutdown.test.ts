@@ -67,7 +67,11 @@ describe('a process that is stopped under load', () => {
         await call.final();
         expect([[404], [503]]).toContainEqual([...new Set(call.finals.map(({ status }) => status))]);
       }
-      expect(proxy.stats()).toMatchObject({ transactions: { suspended: 0 }, timers: { pending: 0 }, tasks: { active: 0 } });
+      expect(proxy.stats()).toMatchObject({
+        transactions: { suspended: 0, inScript: 0 },
+        timers: { pending: 0 },
+        tasks: { active: 0 },
+      });
       await client.close();
     }
     file.remove();
