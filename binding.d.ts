@@ -16,8 +16,8 @@ export interface Constants {
   readonly version: number;
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
-  /** Kinds of record that a batch holds; `continued` is a bit of the third word: waitingResume ended the suspension. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly continued: number };
+  /** Kinds of record that a batch holds; two are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some. */
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly continued: number; readonly variables: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -85,7 +85,7 @@ export interface Binding {
   /**
    * Connects this environment to an engine as thread number `thread` (receivers first, then the workers group by
    * group); `group` is -1 for a receiver. `onBatch(count)` is called with `count` records of `constants.record.words`
-   * words each in `records`: index, generation, kind | method << 8 | continued, route. Returns the channel's number.
+   * words each in `records`: index, generation, kind | method << 8 | continued | variables, route. Returns the channel's number.
    */
   channelOpen(engine: number, thread: number, group: number, worker: number, records: Uint32Array, onBatch: (count: number) => number): number;
   /** Receivers: starts to read the sockets. */

@@ -1,6 +1,7 @@
 import { SLOT_KIND } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { MessageRun, RUN_STATE } from './message-run.ts';
+import type { Runtime } from './runtime.ts';
 import { checkText, checkUri, describe, headerLine } from './tm/arguments.ts';
 import type { Flags } from './variables/flags.ts';
 import { TransactionVariables } from './variables/transaction-variables.ts';
@@ -15,7 +16,22 @@ const HEADER_NAME = /^[^\s:]+$/;
  */
 export class MessageVariables extends MessageRun {
   #kept: TransactionVariables | undefined;
-  #isAskedFor = false;
+  /** An earlier run of the call left some, and nobody has asked for them yet. */
+  #mayLoad: boolean;
+
+  /** @internal */
+  constructor(
+    runtime: Runtime,
+    index: number,
+    generation: number,
+    method: number,
+    route: string,
+    kind: number = SLOT_KIND.message,
+    hasStored = false,
+  ) {
+    super(runtime, index, generation, method, route, kind);
+    this.#mayLoad = hasStored;
+  }
 
   get #variables(): TransactionVariables {
     this.#kept ??= this.#loadVariables() ?? this.#makeVariables(null);
@@ -28,10 +44,15 @@ export class MessageVariables extends MessageRun {
 
   /** What an earlier run of the call left; `undefined` when that is nothing. Asked for once. */
   #loadVariables(): TransactionVariables | undefined {
-    if (this.#isAskedFor || this.kind !== SLOT_KIND.message || this.state !== RUN_STATE.running) return undefined;
-    this.#isAskedFor = true;
+    if (!this.#mayLoad || this.state !== RUN_STATE.running) return undefined;
+    this.#mayLoad = false;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
     return stored === null ? undefined : this.#makeVariables(stored);
+  }
+
+  /** Before a sleep, during which they must not be read from native memory. @internal */
+  protected loadVariables(): void {
+    this.#kept ??= this.#loadVariables();
   }
 
   /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. */

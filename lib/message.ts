@@ -358,6 +358,7 @@ export class Message<RouteName extends string = string, GroupName extends string
 
   async #sleep(delayMs: number, roundMs: number): Promise<boolean> {
     const { channel } = this.runtime;
+    this.loadVariables();
     const status = native.suspend(channel, this.index, this.generation, 0, ownThread, delayMs, roundMs);
     if (status !== STATUS.ok) return this.refuseStatus(status);
     const woken = await this.sleep();

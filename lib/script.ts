@@ -50,20 +50,23 @@ export class Script {
     const records = this.records;
     for (let i = 0, at = 0; i < count; i += 1, at += RECORD.words) {
       const info = records[at + 2]!;
-      const outcome = this.#runRecord(info & 0xff, records[at]!, records[at + 1]!, (info >> 8) & 0xff, records[at + 3]!);
+      const outcome = this.#runRecord(info, records[at]!, records[at + 1]!, records[at + 3]!);
       records[at + 2] = (outcome | MARK) >>> 0;
     }
     return this.#room.afterBatch();
   };
 
-  #runRecord(kind: number, index: number, generation: number, method: number, route: number): number {
+  #runRecord(info: number, index: number, generation: number, route: number): number {
+    const kind = info & 0xff;
+    const method = (info >> 8) & 0xff;
     if (kind === RECORD.request) {
       const message = new Message(this.#runtime, index, generation, method, 'requestRoute');
       return this.#run(message, this.#runtime.requestRoute);
     }
     if (kind === RECORD.resume) {
       const name = this.#runtime.config.routes.route[route]!;
-      const message = new Message(this.#runtime, index, generation, method, name);
+      const hasStored = (info & RECORD.variables) !== 0;
+      const message = new Message(this.#runtime, index, generation, method, name, SLOT_KIND.message, hasStored);
       return this.#run(message, this.#runtime.routes[route]);
     }
     if (kind === RECORD.task) {

@@ -40,8 +40,10 @@ describe('what a script sets in the transaction', () => {
       },
       TWO(msg) { msg.asyncTaskRoute('THREE'); },
       async THREE(msg) {
-        await msg.asyncMsSleep(5);
-        msg.avp.set('last', 'THREE');
+        const slept = msg.asyncMsSleep(5);
+        msg.var.many = msg.avp.getAll('many').length;
+        await slept;
+        msg.avp.set('last', 'THREE').set('during', msg.var.many);
         msg.asyncMsRoute('END', 5);
       },
       END(msg) { tell(msg, JSON.parse(shown(msg))); },
@@ -57,7 +59,7 @@ describe('what a script sets in the transaction', () => {
     expect(thread).toBeGreaterThan(0);
     expect(older).toEqual(['newest', true, 1]);
     expect({ ...result, avp: { ...result.avp, many: null } }).toEqual({
-      avp: { many: null, bytes: [{ hex: '00ff' }], last: ['THREE'] },
+      avp: { many: null, bytes: [{ hex: '00ff' }], last: ['THREE'], during: [4] },
       xavp: { caller: [{ id: 8 }, { id: 7, name: 'x', deep: { deeper: 0, ok: true } }] },
       flags: 2 ** 31 + 3,
       ruri: 'sip:changed@example.com',

@@ -206,6 +206,9 @@ void Channel::add_record(Task task, RecordKind kind, uint16_t route) {
   record[1] = task.generation;
   record[2] = static_cast<uint32_t>(kind) | uint32_t{slots.at(task.index).method} << 8;
   if (slots.word(task.index).has(core::Word::kResumed)) record[2] |= kContinuedMark;
+  // The variables are this thread's only if the run is.
+  if (kind == RecordKind::kResume && slots.at(task.index).variables != core::kNoPayload)
+    record[2] |= kVariablesMark;
   record[3] = route;
 }
 

@@ -29,6 +29,8 @@ inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 // In the third word of a record: the suspension was ended by its handle.
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
+// The call has variables that an earlier run saved; without it nobody needs to ask.
+inline constexpr uint32_t kVariablesMark = 0x0002'0000;
 
 class Channel : public core::Wakeable, public std::enable_shared_from_this<Channel> {
  public:

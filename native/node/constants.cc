@@ -10,7 +10,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 4;
+constexpr uint32_t kBindingVersion = 5;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -73,7 +73,8 @@ napi_value make_constants(napi_env env) {
       .set("ended", static_cast<uint32_t>(RecordKind::kEnded))
       .set("task", static_cast<uint32_t>(RecordKind::kTask))
       .set("event", static_cast<uint32_t>(RecordKind::kEvent))
-      .set("continued", kContinuedMark);
+      .set("continued", kContinuedMark)
+      .set("variables", kVariablesMark);
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))
