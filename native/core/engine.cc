@@ -359,6 +359,16 @@ void Engine::detach(uint32_t thread, Wakeable* wakeable) {
 
 bool Engine::check_invariants() const {
   if (!slots_.check_invariants() || !payloads_.check_invariants() || !wheel_.check_invariants()) return false;
+  // Each node that was ever handed out is free or in the wheel.
+  std::vector<uint8_t> seen(wheel_.size(), 0);
+  const auto note = [&](uint32_t node) { ++seen[node]; };
+  wheel_.for_each_quiescent(note);
+  nodes_->free.for_each_quiescent(
+      [this](uint32_t index) -> const std::atomic<uint32_t>& { return wheel_.node(index).next; }, note);
+  const uint32_t fresh = nodes_->next_fresh.load(std::memory_order_relaxed);
+  for (uint32_t node = slots_.size(); node < wheel_.size(); ++node) {
+    if (seen[node] != (node < fresh ? 1 : 0)) return false;
+  }
   for (const auto& group : groups_) {
     if (!group->check_invariants()) return false;
   }

@@ -51,6 +51,7 @@ class TimerWheel {
   TimerWheel(Region& region, uint32_t nodes);
 
   TimerNode& node(uint32_t index) { return nodes_[index]; }
+  const TimerNode& node(uint32_t index) const { return nodes_[index]; }
   uint32_t size() const { return size_; }
 
   // Any thread. The caller has filled in the node's slot, generation and suspension. Ticks beyond kMaxTicks (34 years
@@ -77,6 +78,9 @@ class TimerWheel {
   uint64_t current() const { return state_->current; }
   // Nodes in buckets and not yet in the intake; ticker only.
   uint64_t placed() const { return state_->placed; }
+  // Every node that was inserted and has not come out. Only while no other thread uses the wheel.
+  template <class Visit>
+  void for_each_quiescent(Visit&& visit) const;
 
   // True when every node in a bucket belongs there and the bitmaps agree. Ticker only.
   bool check_invariants() const;
@@ -136,6 +140,18 @@ uint32_t TimerWheel::expire_list(List list, Expire&& expire) {
     expire(index);
   }
   return count;
+}
+
+template <class Visit>
+void TimerWheel::for_each_quiescent(Visit&& visit) const {
+  const auto each = [&](uint32_t at) {
+    for (; at != 0; at = nodes_[at - 1].next.load(std::memory_order_relaxed)) visit(at - 1);
+  };
+  each(static_cast<uint32_t>(state_->intake.load(std::memory_order_acquire)));
+  each(state_->ready.first);
+  for (const auto& level : state_->buckets) {
+    for (const List& list : level) each(list.first);
+  }
 }
 
 template <class Stale, class Drop>
