@@ -55,6 +55,8 @@ void SipEngine::stop() {
 
 uint32_t SipEngine::read_for(uint32_t socket) {
   const uint32_t count = transport_.socket(socket).receive(stand_in_batch_);
+  // Before the first of them is handed on: who holds a task of this batch finds it counted.
+  transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);
   for (uint32_t i = 0; i < count; ++i) {
     const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i),
                             Address::of(stand_in_batch_.from(i)), static_cast<uint16_t>(socket), true};
@@ -63,7 +65,6 @@ uint32_t SipEngine::read_for(uint32_t socket) {
       transactions_.refuse(fresh);
     }
   }
-  transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);
   return count;
 }
 
