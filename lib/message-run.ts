@@ -32,6 +32,8 @@ export class MessageRun extends MessageReader {
   readonly route: string;
   /** What the slot stands for, of SLOT_KIND. @internal */
   protected readonly kind: number;
+  /** An earlier run of the call saved variables. @internal */
+  protected readonly hasStored: boolean;
   /** @internal */
   protected state: RunState = RUN_STATE.running;
   /** Nothing needs to be sent any more. @internal */
@@ -50,10 +52,12 @@ export class MessageRun extends MessageReader {
     method: number,
     route: string,
     kind: number = SLOT_KIND.message,
+    hasStored = false,
   ) {
     super(runtime, index, generation, method);
     this.route = route;
     this.kind = kind;
+    this.hasStored = hasStored;
     this.settled = method === ACK || kind !== SLOT_KIND.message;
   }
 

@@ -1,7 +1,5 @@
-import { SLOT_KIND } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { MessageRun, RUN_STATE } from './message-run.ts';
-import type { Runtime } from './runtime.ts';
 import { checkText, checkUri, describe, headerLine } from './tm/arguments.ts';
 import type { Flags } from './variables/flags.ts';
 import { TransactionVariables } from './variables/transaction-variables.ts';
@@ -16,22 +14,6 @@ const HEADER_NAME = /^[^\s:]+$/;
  */
 export class MessageVariables extends MessageRun {
   #kept: TransactionVariables | undefined;
-  /** An earlier run of the call left some, and nobody has asked for them yet. */
-  #mayLoad: boolean;
-
-  /** @internal */
-  constructor(
-    runtime: Runtime,
-    index: number,
-    generation: number,
-    method: number,
-    route: string,
-    kind: number = SLOT_KIND.message,
-    hasStored = false,
-  ) {
-    super(runtime, index, generation, method, route, kind);
-    this.#mayLoad = hasStored;
-  }
 
   get #variables(): TransactionVariables {
     this.#kept ??= this.#loadVariables() ?? this.#makeVariables(null);
@@ -42,10 +24,9 @@ export class MessageVariables extends MessageRun {
     return new TransactionVariables(stored, () => this.mustBeLive());
   }
 
-  /** What an earlier run of the call left; `undefined` when that is nothing. Asked for once. */
+  /** What an earlier run of the call left; `undefined` when that is nothing. */
   #loadVariables(): TransactionVariables | undefined {
-    if (!this.#mayLoad || this.state !== RUN_STATE.running) return undefined;
-    this.#mayLoad = false;
+    if (!this.hasStored || this.state !== RUN_STATE.running) return undefined;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
     return stored === null ? undefined : this.#makeVariables(stored);
   }

@@ -99,11 +99,10 @@ void Engine::note_withdrawn() {
 bool Engine::is_stale(uint32_t node_index) {
   if (node_index < slots_.size()) return false;
   const TimerNode& node = wheel_.node(node_index);
-  if (!slots_.is_current(node.slot, node.generation)) return true;
   const Word word = slots_.word(node.slot);
+  if (!word.has(Word::kLive) || word.generation() != node.generation) return true;
   if (node.suspension == kPushAgain) return false;  // soon out by itself
-  return word.generation() != node.generation || word.suspension() != node.suspension ||
-         word.run() != Run::kSuspended;
+  return word.suspension() != node.suspension || word.run() != Run::kSuspended;
 }
 
 void Engine::sweep() {
@@ -231,13 +230,12 @@ Status Engine::resume(Task task, uint64_t now) {
   Slot& slot = slots_.at(task.index);
   slot.queued_ns.store(now, std::memory_order_relaxed);
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
-  if (group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task)
-                          : groups_[group]->push(task)) {
-    nodes_->free.push(node, node_link());
-    if (group != kOwnThread) groups_[group]->wake_one();
-  } else {
+  if (!hand_over(task)) {
     offer_again(node, task, clock_.tick_at(now) + 1);
+    return Status::kOk;
   }
+  nodes_->free.push(node, node_link());
+  if (group != kOwnThread) groups_[group]->wake_one();
   return Status::kOk;
 }
 
@@ -250,14 +248,11 @@ void Engine::offer_again(uint32_t node_index, Task task, uint64_t tick) {
   insert(node_index, tick);
 }
 
-bool Engine::hand_over(uint32_t index, uint32_t generation) {
-  const Slot& slot = slots_.at(index);
-  const Task task{index, generation};
+bool Engine::hand_over(Task task) {
+  const Slot& slot = slots_.at(task.index);
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
-  if (group == kOwnThread) return post(slot.thread.load(std::memory_order_relaxed), task);
-  if (!groups_[group]->push(task)) return false;
-  touched_groups_[group] = 1;
-  return true;
+  return group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task)
+                             : groups_[group]->push(task);
 }
 
 void Engine::expire(uint32_t node_index, uint64_t now) {
@@ -282,11 +277,14 @@ void Engine::expire(uint32_t node_index, uint64_t now) {
     nodes_->free.push(node_index, node_link());
     return;
   }
-  if (hand_over(index, generation)) {
-    nodes_->free.push(node_index, node_link());
+  const Task task{index, generation};
+  const uint16_t group = slots_.at(index).group.load(std::memory_order_relaxed);
+  if (!hand_over(task)) {
+    offer_again(node_index, task, clock_.tick_at(now) + 1);
     return;
   }
-  offer_again(node_index, Task{index, generation}, clock_.tick_at(now) + 1);
+  nodes_->free.push(node_index, node_link());
+  if (group != kOwnThread) touched_groups_[group] = 1;
 }
 
 void Engine::wake_touched() {
@@ -307,7 +305,7 @@ Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
   // Pairs with conclude(): it sets the flag, then reads the thread; we set the thread, then read the flag. One of the
   // two sees the other, so a call that is cancelled just now is told to somebody.
   slot.thread.store(thread, std::memory_order_seq_cst);
-  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) tell(thread, task);
+  if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) (void)post(thread, task);
   return Status::kOk;
 }
 
@@ -319,15 +317,9 @@ Status Engine::conclude(Task task, uint64_t flags, Run& was) {
   const Slot& slot = slots_.at(task.index);
   const bool sleeper = (was == Run::kSuspended || was == Run::kDue) &&
                        slot.group.load(std::memory_order_relaxed) == kOwnThread;
-  if (sleeper || was == Run::kRunning) {
-    tell(slot.thread.load(std::memory_order_seq_cst), task);
-  }
+  // To nobody when the call is run by the engine's own code, which needs no telling.
+  if (sleeper || was == Run::kRunning) (void)post(slot.thread.load(std::memory_order_seq_cst), task);
   return Status::kOk;
-}
-
-void Engine::tell(uint32_t thread, Task task) {
-  // Nobody: the call is run by the engine's own code, which needs no telling.
-  (void)post(thread, task);
 }
 
 bool Engine::post(uint32_t thread, Task task) {

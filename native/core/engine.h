@@ -138,9 +138,8 @@ class Engine {
   bool is_stale(uint32_t node_index);
   void sweep();
   void expire(uint32_t node, uint64_t now);
-  bool hand_over(uint32_t index, uint32_t generation);
-  // Tells a thread, if it is one, that a call it runs or sleeps in has ended.
-  void tell(uint32_t thread, Task task);
+  // Of a call that is due: to its group's queue, without waking anybody, or to its thread's inbox.
+  bool hand_over(Task task);
   void wake_touched();
   Status submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns);
 
