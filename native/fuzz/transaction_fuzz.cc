@@ -44,7 +44,8 @@ class Script {
   void feed(uint8_t wish, std::string_view datagram) {
     const bool stalled = (wish & 0x80) != 0;
     Task fresh{};
-    if (layer_.receive({datagram.data(), datagram.size(), transport_.socket(0).local(), 0, stalled}, fresh)) {
+    if (layer_.receive({datagram.data(), datagram.size(), sip::Hop{transport_.socket(0).local()}, stalled},
+                       fresh)) {
       require(layer_.is_current(fresh));
       if ((wish & 0x7f) == 0x7f) {
         layer_.refuse(fresh);
@@ -77,7 +78,7 @@ class Script {
  private:
   void route(Task task, uint8_t wish) {
     const auto code = static_cast<uint16_t>(100 + wish % 7 * 99);
-    require(layer_.with_request(task, true, [](const sip::StoredRequest& request) {
+    require(layer_.with_request(task, true, [](const sip::StoredMessage& request) {
       sip::MessageIndex index;
       require(sip::index_message(request.data(), request.size, {}, index) == sip::IndexStatus::kOk);
     }));
@@ -107,7 +108,7 @@ class Script {
         break;
     }
     layer_.finish(task, Outcome::kEnded);
-    require(!layer_.with_request(task, true, [](const sip::StoredRequest&) {}));
+    require(!layer_.with_request(task, true, [](const sip::StoredMessage&) {}));
   }
 
   core::Engine engine_;

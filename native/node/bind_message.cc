@@ -15,7 +15,7 @@ namespace {
 using core::Task;
 using sip::MessageIndex;
 using sip::Slice;
-using sip::StoredRequest;
+using sip::StoredMessage;
 
 // Copies a value with its folds joined (RFC 3261 section 7.3.1): a line end and the white space around it is one space.
 size_t copy_unfolded(std::string_view value, char* out) {
@@ -88,9 +88,9 @@ napi_value message_string(napi_env env, napi_callback_info info) {
   char* out = sip::scratch_buffer();
   size_t size = 0;
   bool there = false;
-  read(env, args, [&](const StoredRequest& request) {
+  read(env, args, [&](const StoredMessage& request) {
     if (field == Field::kSrcIp) {
-      size = request.from.write_host(out);
+      size = request.from.address.write_host(out);
       there = true;
       return;
     }
@@ -111,13 +111,13 @@ napi_value message_string(napi_env env, napi_callback_info info) {
 napi_value message_number(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
   double value = 0;
-  const bool there = read(env, args, [&](const StoredRequest& request) {
+  const bool there = read(env, args, [&](const StoredMessage& request) {
     switch (static_cast<Number>(args.u32(4))) {
       case Number::kCseq:
         value = request.index.cseq_number;
         break;
       case Number::kSrcPort:
-        value = request.from.port;
+        value = request.from.address.port;
         break;
       case Number::kMaxForwards:
         value = request.index.max_forwards;
@@ -141,7 +141,7 @@ napi_value message_header(napi_env env, napi_callback_info info) {
   char* out = sip::scratch_buffer();
   size_t size = 0;
   bool there = false;
-  read(env, args, [&](const StoredRequest& request) {
+  read(env, args, [&](const StoredMessage& request) {
     sip::HeaderLine line;
     for (uint16_t at = request.index.headers_at; sip::next_header(request.data(), request.size, at, line);
          at = line.end) {
@@ -158,7 +158,7 @@ napi_value message_raw(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
   char* out = sip::scratch_buffer();
   size_t size = 0;
-  const bool there = read(env, args, [&](const StoredRequest& request) {
+  const bool there = read(env, args, [&](const StoredMessage& request) {
     size = std::min(size_t{request.size}, sip::kScratchBytes);
     memcpy(out, request.data(), size);
   });
@@ -174,7 +174,7 @@ napi_value message_is_tame(napi_env env, napi_callback_info info) {
   MessageIndex index;
   size_t size = 0;
   // Copied first: the guard looks at every byte, too long for a lock.
-  const bool there = read(env, args, [&](const StoredRequest& request) {
+  const bool there = read(env, args, [&](const StoredMessage& request) {
     index = request.index;
     size = std::min(size_t{request.size}, sip::kScratchBytes);
     memcpy(out, request.data(), size);

@@ -12,16 +12,16 @@ namespace sip_async::sip {
 
 class FakedRequest {
  public:
-  FakedRequest() : bytes_(new char[sizeof(StoredRequest) + kText.size()]) {
-    auto* request = new (bytes_.get()) StoredRequest{};
+  FakedRequest() : bytes_(new char[sizeof(StoredMessage) + kText.size()]) {
+    auto* request = new (bytes_.get()) StoredMessage{};
     memcpy(request->data(), kText.data(), kText.size());
     request->size = static_cast<uint32_t>(kText.size());
-    request->from.family = AF_INET;
-    request->from.bytes[0] = 127;
-    request->from.bytes[3] = 1;
+    request->from.address.family = AF_INET;
+    request->from.address.bytes[0] = 127;
+    request->from.address.bytes[3] = 1;
     index_message(request->data(), request->size, IndexLimits{}, request->index);
   }
-  const StoredRequest& request() const { return *reinterpret_cast<const StoredRequest*>(bytes_.get()); }
+  const StoredMessage& request() const { return *reinterpret_cast<const StoredMessage*>(bytes_.get()); }
 
  private:
   static constexpr std::string_view kText =

@@ -116,9 +116,11 @@ size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
   return writer.size();
 }
 
-Address reply_target(const MessageIndex& index, const Address& from) {
-  Address to = from;
-  if (!index.via.has_rport) to.port = index.via.port != 0 ? index.via.port : 5060;
+Hop reply_target(const MessageIndex& index, const Hop& from) {
+  Hop to = from;
+  if (from.transport == Transport::kUdp && !index.via.has_rport) {
+    to.address.port = index.via.port != 0 ? index.via.port : 5060;
+  }
   return to;
 }
 

@@ -44,8 +44,7 @@ bool TransactionLayer::confirm(uint32_t index) {
   return arm(index, tick_in(config_.wait_ms));
 }
 
-PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t code, const Address& to,
-                                        uint16_t socket) {
+PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t code, const Hop& to) {
   const PayloadRef ref = payloads_.try_allocate(sizeof(StoredReply) + size);
   if (ref == kNoPayload) {
     transport_.counters.replies_not_kept.fetch_add(1, std::memory_order_relaxed);
@@ -54,7 +53,6 @@ PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t 
   StoredReply& kept = reply_in(payloads_, ref);
   kept.to = to;
   kept.size = static_cast<uint32_t>(size);
-  kept.socket = socket;
   kept.code = code;
   memcpy(kept.data(), data, size);
   return ref;
@@ -87,7 +85,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   Slot& slot = slots_.at(task.index);
   if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
 
-  const StoredRequest& request = request_in(payloads_, slot.request);
+  const StoredMessage& request = message_in(payloads_, slot.request);
   // A call that was made a transaction on purpose, or suspended, is answered through it whatever the function is called.
   if (word.suspension() != 0 || (slot.trying & kMade) != 0) stateless = false;
   const Hash128 key = table_.key_of(task.index);
@@ -97,22 +95,21 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   } else {
     keys_.write_slot_tag(task.index, task.generation, tag);
   }
-  const ReplyParts parts{request.data(), request.size, &request.index,    request.from,
+  const ReplyParts parts{request.data(), request.size, &request.index,    request.from.address,
                          code,           reason,       {tag, sizeof tag}, extra_lines};
   char* out = scratch_buffer();
   const size_t size = build_reply(parts, out, kMaxReplyBytes);
   if (size == 0) return Status::kNotAnswerable;
-  const Address to = reply_target(request.index, request.from);
-  const uint16_t socket = request.socket;
+  const Hop to = reply_target(request.index, request.from);
   slot.action_ns = core::now_ns();
 
   if (code == 100) {
     slot.trying |= kTryingSent;
-    transport_.send(socket, out, size, to);
+    transport_.send(out, size, to);
     return Status::kOk;
   }
   if (code > 100 && code < 200) {
-    const PayloadRef kept = keep_reply(out, size, code, to, socket);
+    const PayloadRef kept = keep_reply(out, size, code, to);
     Lock lock(table_, key);
     if (slot.phase != static_cast<uint8_t>(Phase::kOpen) || slots_.word(task.index).has(Word::kAnswered)) {
       // Cancelled just now, or no transaction that could keep it.
@@ -125,14 +122,14 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
       slot.reply = kept;
       lock.unlock();
     }
-    transport_.send(socket, out, size, to);
+    transport_.send(out, size, to);
     return Status::kOk;
   }
 
   const Status status = slots_.answer(task.index, task.generation);
   if (status != Status::kOk) return status;
   counters.completed.fetch_add(1, std::memory_order_relaxed);
-  const PayloadRef kept = stateless ? kNoPayload : keep_reply(out, size, code, to, socket);
+  const PayloadRef kept = stateless ? kNoPayload : keep_reply(out, size, code, to);
   bool wake = false;
   {
     Lock lock(table_, key);
@@ -148,7 +145,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
     }
   }
   if (wake) engine_.wake_ticker();
-  transport_.send(socket, out, size, to);
+  transport_.send(out, size, to);
   return Status::kOk;
 }
 
@@ -309,13 +306,12 @@ void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
   slot.interval_ms = std::min(2 * slot.interval_ms, config_.t2_ms);
   (void)arm(index, std::min(now_tick + slot.interval_ms, slot.end_tick));
   const StoredReply& kept = reply_in(payloads_, slot.reply);
-  const Address to = kept.to;
-  const uint16_t socket = kept.socket;
+  const Hop to = kept.to;
   const size_t size = kept.size;
   char* out = scratch_buffer();
   memcpy(out, kept.data(), size);
   lock.unlock();
-  transport_.send(socket, out, size, to);
+  transport_.send(out, size, to);
 }
 
 Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags) {
@@ -323,8 +319,7 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
   if (!is_message(task)) return Status::kNoTransaction;
   char* out = scratch_buffer();
   size_t size = 0;
-  Address to;
-  uint16_t socket = 0;
+  Hop to;
   Slot& slot = slots_.at(task.index);
   {
     // Built before the decision: behind it the running route may end and free the request.
@@ -332,15 +327,14 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
     if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
     if (slots_.word(task.index).has(Word::kAnswered) || slot.request == kNoPayload)
       return Status::kAlreadyAnswered;
-    const StoredRequest& request = request_in(payloads_, slot.request);
+    const StoredMessage& request = message_in(payloads_, slot.request);
     if (slot.method != static_cast<uint8_t>(Method::kAck)) {
       char tag[KeyMaker::kTagBytes];
       keys_.write_slot_tag(task.index, task.generation, tag);
-      const ReplyParts parts{request.data(), request.size, &request.index,    request.from,
+      const ReplyParts parts{request.data(), request.size, &request.index,    request.from.address,
                              code,           reason,       {tag, sizeof tag}, {}};
       size = build_reply(parts, out, kMaxReplyBytes);
       to = reply_target(request.index, request.from);
-      socket = request.socket;
     }
   }
   Run was = Run::kIdle;
@@ -349,7 +343,7 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
   if (was != Run::kRunning) in_script_.fetch_sub(1, std::memory_order_relaxed);
   counters.completed.fetch_add(1, std::memory_order_relaxed);
   if ((flags & Word::kCancelled) != 0) counters.cancelled.fetch_add(1, std::memory_order_relaxed);
-  const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(out, size, code, to, socket);
+  const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(out, size, code, to);
   bool wake = false;
   {
     Lock lock(table_, task.index);
@@ -364,7 +358,7 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
     }
   }
   if (wake) engine_.wake_ticker();
-  if (size != 0) transport_.send(socket, out, size, to);
+  if (size != 0) transport_.send(out, size, to);
   return Status::kOk;
 }
 

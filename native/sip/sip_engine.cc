@@ -59,7 +59,8 @@ uint32_t SipEngine::read_for(uint32_t socket) {
   transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);
   for (uint32_t i = 0; i < count; ++i) {
     const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i),
-                            Address::of(stand_in_batch_.from(i)), static_cast<uint16_t>(socket), true};
+                            Hop{Address::of(stand_in_batch_.from(i)), 0, static_cast<uint16_t>(socket)},
+                            true};
     Task fresh{};
     if (transactions_.receive(incoming, fresh) && !engine_.post(receiver_of(socket), fresh)) {
       transactions_.refuse(fresh);

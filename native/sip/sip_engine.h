@@ -84,8 +84,8 @@ bool SipEngine::read(uint32_t socket, Deliver&& deliver) {
   ReceiveBatch& batch = receivers_[receiver_of(socket)]->batch;
   const uint32_t count = transport_.socket(socket).receive(batch);
   for (uint32_t i = 0; i < count; ++i) {
-    const Incoming incoming{batch.data(i), batch.size(i), Address::of(batch.from(i)),
-                            static_cast<uint16_t>(socket), false};
+    const Incoming incoming{batch.data(i), batch.size(i),
+                            Hop{Address::of(batch.from(i)), 0, static_cast<uint16_t>(socket)}, false};
     Task fresh{};
     if (transactions_.receive(incoming, fresh)) deliver(fresh);
   }

@@ -4,17 +4,15 @@
 #include <cstdint>
 
 #include "core/payload_pool.h"
-#include "sip/address.h"
-#include "sip/header_index.h"
+#include "sip/hop.h"
 
 namespace sip_async::sip {
 
-// A request with its index; the raw bytes follow.
-struct StoredRequest {
+// A message as it came in, with its index; the raw bytes follow.
+struct StoredMessage {
   MessageIndex index;
-  Address from;
+  Hop from;
   uint32_t size;
-  uint16_t socket;  // number of the socket it came in by; replies leave by the same
 
   const char* data() const { return reinterpret_cast<const char*>(this + 1); }
   char* data() { return reinterpret_cast<char*>(this + 1); }
@@ -30,17 +28,16 @@ struct StoredVariables {
 
 // A reply as it was sent; the raw bytes follow.
 struct StoredReply {
-  Address to;
+  Hop to;
   uint32_t size;
-  uint16_t socket;
   uint16_t code;
 
   const char* data() const { return reinterpret_cast<const char*>(this + 1); }
   char* data() { return reinterpret_cast<char*>(this + 1); }
 };
 
-inline StoredRequest& request_in(core::PayloadPool& pool, core::PayloadRef ref) {
-  return *reinterpret_cast<StoredRequest*>(pool.data(ref));
+inline StoredMessage& message_in(core::PayloadPool& pool, core::PayloadRef ref) {
+  return *reinterpret_cast<StoredMessage*>(pool.data(ref));
 }
 inline StoredVariables& variables_in(core::PayloadPool& pool, core::PayloadRef ref) {
   return *reinterpret_cast<StoredVariables*>(pool.data(ref));

@@ -67,11 +67,11 @@ bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
 void TransactionLayer::reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
                                          std::string_view reason, std::string_view to_tag,
                                          std::string_view extra_lines) {
-  const ReplyParts parts{incoming.data, incoming.size, &index, incoming.from,
+  const ReplyParts parts{incoming.data, incoming.size, &index, incoming.from.address,
                          code,          reason,        to_tag, extra_lines};
   char* out = scratch_buffer();
   const size_t size = build_reply(parts, out, kMaxReplyBytes);
-  if (size != 0) transport_.send(incoming.socket, out, size, reply_target(index, incoming.from));
+  if (size != 0) transport_.send(out, size, reply_target(index, incoming.from));
 }
 
 void TransactionLayer::reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
@@ -102,13 +102,12 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   const Slot& slot = slots_.at(found);
   if (slot.reply != kNoPayload) {
     const StoredReply& kept = reply_in(payloads_, slot.reply);
-    const Address to = kept.to;
-    const uint16_t socket = kept.socket;
+    const Hop to = kept.to;
     const size_t size = kept.size;
     char* out = scratch_buffer();
     memcpy(out, kept.data(), size);
     lock.unlock();
-    transport_.send(socket, out, size, to);
+    transport_.send(out, size, to);
     return false;
   }
   const bool waits = !slots_.word(found).has(Word::kAnswered);
@@ -120,16 +119,15 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
 
 bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index,
                               const Hash128& key, Task& fresh) {
-  const core::PayloadRef ref = payloads_.try_allocate(sizeof(StoredRequest) + incoming.size);
+  const core::PayloadRef ref = payloads_.try_allocate(sizeof(StoredMessage) + incoming.size);
   if (ref == kNoPayload) {
     lock.unlock();
     return false;
   }
-  StoredRequest& request = request_in(payloads_, ref);
+  StoredMessage& request = message_in(payloads_, ref);
   request.index = index;
   request.from = incoming.from;
   request.size = static_cast<uint32_t>(incoming.size);
-  request.socket = incoming.socket;
   memcpy(request.data(), incoming.data, incoming.size);
 
   // When the table is full, the message still gets its route (it may want to answer 503 in its own way), but without a

@@ -45,8 +45,7 @@ struct TransactionConfig {
 struct Incoming {
   const char* data;
   size_t size;
-  Address from;
-  uint16_t socket;
+  Hop from;
   bool loop_stalled;  // read by the stand-in: the route will not run for a while
 };
 
@@ -136,8 +135,7 @@ class TransactionLayer : public core::Engine::Handler {
   [[nodiscard]] bool complete(uint32_t index, core::PayloadRef reply, uint16_t code);
   void release(Lock& lock, uint32_t index);
   void free_request(uint32_t index);
-  core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Address& to,
-                              uint16_t socket);
+  core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
   bool is_message(Task task) const {
@@ -175,14 +173,14 @@ bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (owner) {
     const core::PayloadRef ref = slots_.at(task.index).request;
     if (ref == core::kNoPayload) return false;
-    read(static_cast<const StoredRequest&>(request_in(payloads_, ref)));
+    read(static_cast<const StoredMessage&>(message_in(payloads_, ref)));
     return true;
   }
   Lock lock(table_, task.index);
   if (!slots_.is_current(task.index, task.generation)) return false;
   const core::PayloadRef ref = slots_.at(task.index).request;
   if (ref == core::kNoPayload) return false;
-  read(static_cast<const StoredRequest&>(request_in(payloads_, ref)));
+  read(static_cast<const StoredMessage&>(message_in(payloads_, ref)));
   return true;
 }
 

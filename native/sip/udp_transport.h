@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "sip/header_index.h"
+#include "sip/hop.h"
 #include "sip/udp_socket.h"
 
 namespace sip_async::sip {
@@ -34,8 +34,8 @@ class UdpTransport {
   uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }
   UdpSocket& socket(uint32_t number) { return *sockets_[number]; }
 
-  void send(uint32_t socket, const char* data, size_t size, const Address& to) {
-    if (sockets_[socket]->send(data, size, to)) {
+  void send(const char* data, size_t size, const Hop& to) {
+    if (sockets_[to.socket]->send(data, size, to.address)) {
       counters.sent.fetch_add(1, std::memory_order_relaxed);
     } else {
       counters.send_failed.fetch_add(1, std::memory_order_relaxed);

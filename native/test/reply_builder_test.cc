@@ -183,7 +183,7 @@ TEST_CASE("a reply that does not fit is none, and nothing is written behind the 
 TEST_CASE("where a reply goes") {
   const auto target = [](const std::string& via) {
     const Built request(kStart + "Via: " + via + "\r\n" + kRest + "\r\n");
-    return reply_target(request.index, request.at);
+    return reply_target(request.index, Hop{request.at}).address;
   };
   struct Case {
     const char* via;

@@ -91,7 +91,7 @@ TEST_CASE("the loop reads one batch at a time and is told whether there is more"
   CHECK(engine.transport().counters.stood_in.load() == 0);
   std::set<std::string> ids;
   for (const Task task : tasks) {
-    engine.transactions().with_request(task, false, [&](const sip::StoredRequest& stored) {
+    engine.transactions().with_request(task, false, [&](const sip::StoredMessage& stored) {
       CHECK(ids.insert(std::string(stored.index.call_id.of(stored.data()))).second);
     });
     drop(engine, task);
@@ -127,8 +127,8 @@ TEST_CASE(
       std::vector<Task> fresh;
       for (uint32_t receiver = 0; receiver < kReceivers; ++receiver) {
         engine.read(address * kReceivers + receiver, [&](Task task) {
-          CHECK(engine.transactions().with_request(task, false, [&](const sip::StoredRequest& stored) {
-            CHECK(stored.socket == address * kReceivers + receiver);
+          CHECK(engine.transactions().with_request(task, false, [&](const sip::StoredMessage& stored) {
+            CHECK(stored.from.socket == address * kReceivers + receiver);
           }));
           fresh.push_back(task);
         });

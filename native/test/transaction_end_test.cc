@@ -87,10 +87,10 @@ TEST_CASE("CANCEL while the route runs: its thread is told, and its reply comes 
   CHECK(bed.take_own(SipBed::kReceiver).bits() == task.bits());
   CHECK(bed.engine.begin_run(task, SipBed::kReceiver, now_ns()) == Status::kCancelled);
   check_inert(bed, task);
-  CHECK(bed.layer.with_request(task, true, [](const sip::StoredRequest&) {}));
+  CHECK(bed.layer.with_request(task, true, [](const sip::StoredMessage&) {}));
   CHECK_FALSE(bed.layer.finish(task, Outcome::kEnded));
   CHECK(bed.layer.in_script() == 0);
-  CHECK_FALSE(bed.layer.with_request(task, false, [](const sip::StoredRequest&) {}));
+  CHECK_FALSE(bed.layer.with_request(task, false, [](const sip::StoredMessage&) {}));
   bed.peer.expect_silence();
   bed.check_all_zero();
 }
@@ -108,7 +108,7 @@ TEST_CASE("CANCEL of a suspended call takes it out of its wait at once") {
     CHECK(bed.layer.in_script() == 0);
     CHECK(bed.engine.counters.suspended.load() == 0);
     CHECK(bed.engine.counters.withdrawn.load() == 1);
-    CHECK_FALSE(bed.layer.with_request(task, false, [](const sip::StoredRequest&) {}));
+    CHECK_FALSE(bed.layer.with_request(task, false, [](const sip::StoredMessage&) {}));
     check_inert(bed, task);
     // A handler that sleeps is told; nobody else has to be.
     if (own) CHECK(bed.take_own(bed.worker()).bits() == task.bits());

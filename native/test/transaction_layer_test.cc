@@ -442,8 +442,8 @@ TEST_CASE("what cannot be done says why and changes nothing") {
     CHECK(bed.layer.suspend_until(stale, 1, 1, 1, SipBed::kGroup, 0) == Status::kStaleHandle);
     CHECK(bed.layer.conclude(stale, 500, {}, 0) == Status::kStaleHandle);
     CHECK_FALSE(bed.layer.finish(stale, Outcome::kEnded));
-    CHECK_FALSE(bed.layer.with_request(stale, true, [](const sip::StoredRequest&) { FAIL("read"); }));
-    CHECK_FALSE(bed.layer.with_request(stale, false, [](const sip::StoredRequest&) { FAIL("read"); }));
+    CHECK_FALSE(bed.layer.with_request(stale, true, [](const sip::StoredMessage&) { FAIL("read"); }));
+    CHECK_FALSE(bed.layer.with_request(stale, false, [](const sip::StoredMessage&) { FAIL("read"); }));
   }
   const Task back = bed.take(SipBed::kTightGroup);
   bed.begin(back, bed.engine.worker_thread(SipBed::kTightGroup, 0));
@@ -458,9 +458,9 @@ TEST_CASE("the stored request can be read until the route has ended and the repl
   const Task task = bed.fresh(request.text());
   const auto read = [&](bool owner) {
     std::string text;
-    const bool there = bed.layer.with_request(task, owner, [&](const sip::StoredRequest& stored) {
+    const bool there = bed.layer.with_request(task, owner, [&](const sip::StoredMessage& stored) {
       text.assign(stored.data(), stored.size);
-      CHECK(stored.from.port == bed.peer.address().port);
+      CHECK(stored.from.address.port == bed.peer.address().port);
       CHECK(stored.index.call_id.of(stored.data()) == "1@example.com");
     });
     CHECK(there == !text.empty());

@@ -149,7 +149,7 @@ struct Storm {
   }
 
   void act(Task task, uint32_t thread, Random& random) {
-    CHECK(bed.layer.with_request(task, true, [](const sip::StoredRequest& stored) {
+    CHECK(bed.layer.with_request(task, true, [](const sip::StoredMessage& stored) {
       // A request that was freed under the route's hands would not index the same.
       sip::MessageIndex index;
       CHECK(sip::index_message(stored.data(), stored.size, {}, index) == sip::IndexStatus::kOk);
@@ -192,7 +192,7 @@ struct Storm {
     while (!(traffic_over.load() && bed.layer.in_script() == 0)) {
       const Task task = Task::of(recent[random.below(kRecent)].load());
       if (random.one_in(4)) {
-        bed.layer.with_request(task, false, [](const sip::StoredRequest& stored) {
+        bed.layer.with_request(task, false, [](const sip::StoredMessage& stored) {
           CHECK(stored.index.call_id.of(stored.data()).size() < 100);
         });
       }
@@ -415,7 +415,7 @@ TEST_CASE("a reader that is not the owner sees the whole request of that very ca
                     const Task task{0, life.load()};
                     std::string id, body;
                     const bool there =
-                        bed.layer.with_request(task, false, [&](const sip::StoredRequest& stored) {
+                        bed.layer.with_request(task, false, [&](const sip::StoredMessage& stored) {
                           id = stored.index.call_id.of(stored.data());
                           body = stored.index.body.of(stored.data());
                         });

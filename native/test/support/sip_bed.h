@@ -48,8 +48,8 @@ class SipBed {
     peer.send(text, transport.socket(0).local());
     REQUIRE(readable_within(transport.socket(0), kReplyMs));
     REQUIRE(transport.socket(0).receive(batch_) == 1);
-    return layer.receive({batch_.data(0), batch_.size(0), sip::Address::of(batch_.from(0)), 0, loop_stalled},
-                         fresh);
+    return layer.receive(
+        {batch_.data(0), batch_.size(0), sip::Hop{sip::Address::of(batch_.from(0))}, loop_stalled}, fresh);
   }
   sip::Task fresh(const std::string& text, bool loop_stalled = false) {
     sip::Task out{};
