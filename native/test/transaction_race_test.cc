@@ -29,7 +29,7 @@ using test::SipRequest;
 namespace {
 
 bool receive(SipBed& bed, const std::string& text, Task& fresh, bool loop_stalled = false) {
-  return bed.layer.receive({text.data(), text.size(), bed.peer.address(), 0, loop_stalled}, fresh);
+  return bed.layer.receive({text.data(), text.size(), sip::Hop{bed.peer.address()}, loop_stalled}, fresh);
 }
 
 // Brings two threads to the same point; spins, so that they leave it within some nanoseconds of each other.
