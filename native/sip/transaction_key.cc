@@ -3,7 +3,10 @@
 #include <sys/random.h>
 
 #include <charconv>
+#include <cstring>
 #include <new>
+
+#include "sip/branch.h"
 
 namespace sip_async::sip {
 
@@ -92,6 +95,45 @@ bool KeyMaker::read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& ge
   index = static_cast<uint32_t>(first);
   generation = static_cast<uint32_t>(second);
   return true;
+}
+
+void KeyMaker::write_branch(const BranchId& id, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(4).add_number(uint64_t{id.generation} << 32 | id.index).separate(id.attempt);
+  const Hash128 value = mac.finish();
+  memcpy(out, kMagicCookie.data(), kMagicCookie.size());
+  out += kMagicCookie.size();
+  write_hex(out, id.index, 8);
+  write_hex(out + 8, id.generation, 8);
+  write_hex(out + 16, id.attempt, 2);
+  write_hex(out + 18, value.high, 16);
+  write_hex(out + 34, value.low, 16);
+}
+
+bool KeyMaker::read_branch(std::string_view branch, BranchId& out) const {
+  if (branch.size() < kBranchIdBytes || branch.substr(0, kMagicCookie.size()) != kMagicCookie) return false;
+  branch = branch.substr(0, kBranchIdBytes);
+  const std::string_view id = branch.substr(kMagicCookie.size());
+  uint64_t index = 0, generation = 0, attempt = 0;
+  if (!read_hex(id.substr(0, 8), index) || !read_hex(id.substr(8, 8), generation) ||
+      !read_hex(id.substr(16, 2), attempt)) {
+    return false;
+  }
+  out = {static_cast<uint32_t>(index), static_cast<uint32_t>(generation), static_cast<uint8_t>(attempt)};
+  char expected[kBranchIdBytes];
+  write_branch(out, expected);
+  return branch == std::string_view(expected, kBranchIdBytes);
+}
+
+void KeyMaker::write_stateless_branch(const Hash128& key, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(5).add_number(key.high).add_number(key.low);
+  const Hash128 value = mac.finish();
+  memcpy(out, kMagicCookie.data(), kMagicCookie.size());
+  out += kMagicCookie.size();
+  memcpy(out, "stateless.........", 18);
+  write_hex(out + 18, value.high, 16);
+  write_hex(out + 34, value.low, 16);
 }
 
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {
