@@ -38,10 +38,11 @@ struct ForwardParts {
   MessageEdits edits;
 };
 
-// Writes into `out`; 0 when it does not fit, when Max-Forwards is 0 (the caller has answered 483 to that) or when a URI of
-// the plan is none. Our Via stands first, our Record-Routes behind the Vias in front, Content-Length is written anew, once, at
-// the end. What is not changed is copied byte for byte, in the order in which it came. Headers whose names are in removed_names are left out, but never Via, From, To, Call-ID, CSeq, Max-Forwards
-// and Content-Length, without which there is no message.
+// Writes into `out`. What is not changed is copied byte for byte, in the order in which it came; our Via stands first, our
+// Record-Routes behind the Vias at the top, Content-Length once and at the end, with the right number. Headers whose names
+// are in removed_names are left out, but never Via, From, To, Call-ID, CSeq, Max-Forwards and Content-Length, without which
+// there is no message. 0 when it does not fit, when a URI of the plan is none, and when Max-Forwards is 0, to which the
+// caller has answered 483.
 size_t build_request(const ForwardParts& parts, char* out, size_t capacity);
 
 // A reply as it goes upstream: without its topmost Via. 0 when it does not fit or has no second Via.
