@@ -103,6 +103,7 @@ struct ViaIndex {
   Transport transport = Transport::kOther;
   Slice branch;    // value of the branch parameter
   Slice received;  // value of the received parameter
+  Slice rport;     // value of the rport parameter; empty for an rport that only asks for one
   bool has_rport = false;
   uint16_t rport_at = 0;  // offset just behind the parameter name "rport" of an rport without value, else 0
 };

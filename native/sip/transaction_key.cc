@@ -1,28 +1,13 @@
 #include "sip/transaction_key.h"
 
-#include <sys/random.h>
-
 #include <charconv>
 #include <cstring>
-#include <new>
-
+#include "core/random_key.h"
 #include "sip/branch.h"
 
 namespace sip_async::sip {
 
 namespace {
-
-// Random keys must not be all zero because the system was asked too early.
-void draw(uint64_t& key0, uint64_t& key1) {
-  uint64_t keys[2];
-  size_t have = 0;
-  while (have < sizeof keys) {
-    const ssize_t got = getrandom(reinterpret_cast<char*>(keys) + have, sizeof keys - have, 0);
-    if (got > 0) have += static_cast<size_t>(got);
-  }
-  key0 = keys[0];
-  key1 = keys[1];
-}
 
 constexpr std::string_view kMagicCookie = "z9hG4bK";
 
@@ -54,7 +39,7 @@ constexpr uint64_t kTagMask = 0xffff'ffff'fffful;
 }  // namespace
 
 KeyMaker::KeyMaker() {
-  draw(key0_, key1_);
+  core::draw_key(key0_, key1_);
 }
 
 Hash128 KeyMaker::transaction(const char* data, const MessageIndex& index, Method as) const {

@@ -75,7 +75,11 @@ bool note_param(const char* data, const scan::Param& param, ViaIndex& out) {
   } else if (scan::equals_ignoring_case(name, "rport")) {
     if (out.has_rport) return false;
     out.has_rport = true;
-    if (!param.has_value) out.rport_at = static_cast<uint16_t>(param.name.offset + param.name.length);
+    if (!param.has_value) {
+      out.rport_at = static_cast<uint16_t>(param.name.offset + param.name.length);
+    } else if (!param.is_quoted) {
+      out.rport = param.value;
+    }
   } else if (scan::equals_ignoring_case(name, "received")) {
     if (!param.has_value || param.is_quoted || !out.received.empty()) return false;
     out.received = param.value;
