@@ -263,6 +263,14 @@ Status Engine::resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t r
   return Status::kOk;
 }
 
+Status Engine::take_back(Task task, uint32_t suspension) {
+  const Status status = slots_.claim(task.index, task.generation, suspension);
+  if (status != Status::kOk) return status;
+  counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+  note_withdrawn();
+  return Status::kOk;
+}
+
 Status Engine::launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out) {
   const uint32_t node = take_node();
   if (node == kNone) return Status::kSlotsExhausted;

@@ -92,6 +92,9 @@ class Engine {
   Status resume_with(Task task, uint32_t suspension, uint64_t now, uint16_t route, uint16_t group,
                      uint32_t thread, bool& begun, Prepare&& prepare);
 
+  // Back to running, by the very run that suspended it so.
+  Status take_back(Task task, uint32_t suspension);
+
   // A call that is idle or relayed is to run `route` in `thread`. In two parts, because the step is made under a lock and
   // nobody is woken under one: launch(), then, without the lock, deliver(). kSlotsExhausted: no timer node is left.
   struct Launch {

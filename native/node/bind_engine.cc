@@ -42,7 +42,7 @@ void* hook_argument(uint32_t number) {
 }
 
 napi_value create(napi_env env, napi_callback_info info) {
-  const Args<8> args(env, info);
+  const Args<11> args(env, info);
   auto entry = std::make_shared<EngineEntry>();
   entry->config.receivers = args.u32(0);
   entry->config.addresses = args.u32(7);
@@ -53,6 +53,9 @@ napi_value create(napi_env env, napi_callback_info info) {
   transactions.t2_ms = args.u32(4);
   transactions.wait_ms = args.u32(5);
   transactions.auto_100 = args.boolean(6);
+  transactions.fr_ms = args.u32(8);
+  transactions.fr_inv_ms = args.u32(9);
+  transactions.has_cancel_event = args.boolean(10);
   const uint32_t number = Hub::instance().add(std::move(entry));
   napi_add_env_cleanup_hook(env, on_environment_end, hook_argument(number));
   return make_u32(env, number);
@@ -86,15 +89,24 @@ napi_value build(napi_env env, napi_callback_info info) {
 }
 
 napi_value listen(napi_env env, napi_callback_info info) {
-  const Args<6> args(env, info);
+  const Args<7> args(env, info);
   const auto entry = entry_of(args.u32(0));
   sip::SipEngine* engine = engine_of(entry);
   if (engine == nullptr || args.u32(1) >= engine->transport().size()) return make_i32(env, -EINVAL);
   sip::Address local;
   if (!sip::Address::parse(args.text(2), static_cast<uint16_t>(args.u32(3)), local))
     return make_i32(env, -EADDRNOTAVAIL);
-  const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5));
+  const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5), args.text(6));
   return make_i32(env, fault != 0 ? -fault : engine->transport().socket(args.u32(1)).local().port);
+}
+
+napi_value add_alias(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (sip::SipEngine* engine = engine_of(entry)) {
+    engine->transactions().listeners().add_alias(args.text(1), static_cast<uint16_t>(args.u32(2)));
+  }
+  return nullptr;
 }
 
 napi_value start(napi_env env, napi_callback_info info) {
@@ -223,6 +235,9 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(static_cast<double>(sip->tasks().open()));
   out.put(sip->tasks().counters.done);
   out.put(sip->tasks().counters.dropped);
+  out.put(static_cast<double>(sip->transactions().open_branches()));
+  out.put(sip->transactions().counters.relayed);
+  out.put(sip->transactions().counters.repeated);
   return nullptr;
 }
 
@@ -304,6 +319,7 @@ const std::vector<Export> kEngineExports = {
     {"engineAddGroup", add_group},
     {"engineBuild", build},
     {"engineListen", listen},
+    {"engineAddAlias", add_alias},
     {"engineStart", start},
     {"engineStopIntake", stop_intake},
     {"engineInScript", in_script},

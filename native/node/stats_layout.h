@@ -18,7 +18,8 @@ inline constexpr const char* kEngineStats[] = {
     "slotsInUse",      "slots",
     "payloadBlocks",   "payloadHighWaterBytes",
     "tasksActive",     "tasksDone",
-    "tasksDropped",
+    "tasksDropped",    "branchesActive",
+    "branchesSent",    "requestsRepeated",
 };
 
 inline constexpr const char* kGroupStats[] = {

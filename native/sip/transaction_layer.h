@@ -65,6 +65,11 @@ struct Incoming {
   bool loop_stalled;  // read by the stand-in: the route will not run for a while
 };
 
+// A message that a script sees and that is not answered by it: ACK never is, and CANCEL has been by then.
+inline bool has_no_reply(Method method) {
+  return method == Method::kAck || method == Method::kCancel;
+}
+
 // How a run of a route ended. Pending: an asynchronous handler goes on. Suspended: the call is elsewhere now.
 enum class Outcome : uint8_t { kPending = 0, kEnded = 1, kThrew = 2, kDropped = 3, kSuspended = 4 };
 
@@ -102,14 +107,15 @@ class TransactionLayer : public core::Engine::Handler {
   bool finish(Task task, Outcome outcome);
 
   // Sends the request on: one more branch of the call (t_relay). By the thread that runs its request or failure route.
-  // kUnresolved: `branch` waits for send_to() or fail_branch().
+  // kUnresolved: `branch` waits for send_to() or fail_branch(), and last_target() is the URI to look up.
   Status relay(Task task, const RelayRequest& request, Task& branch);
+  // Of the last relay() or relay_branch() of this thread that came back unresolved.
+  static const std::string& last_target();
   // The same in two steps, for a branch route to run between them: the branch is running in `thread` then.
   Status open_branch(Task task, const RelayRequest& request, uint32_t thread, Task& branch);
   Status relay_branch(Task branch, const RelayRequest& request);
-  // The URI that an unresolved branch is to be sent to, and what it came to: addresses in the order to try, or a failure
-  // that stands for a reply with this code.
-  std::string unresolved_target(Task branch);
+  // What the target of an unresolved branch came to: addresses in the order to try, or a failure that stands for a reply with
+  // this code.
   Status send_to(Task branch, const Hop* hops, size_t count);
   Status fail_branch(Task branch, uint16_t code);
   // Sends it on without a transaction (forward).
@@ -210,6 +216,7 @@ class TransactionLayer : public core::Engine::Handler {
     uint16_t code = 0;
     Hop to;
     bool is_relayed = false;
+    bool is_invite = false;
     std::string bytes;
   };
   // A reply, ours or another's, while it is dealt with; `ref` is its payload when it lies in one.
@@ -240,13 +247,14 @@ class TransactionLayer : public core::Engine::Handler {
   Status add_branch(Task task, const RelayRequest& request, Run state, uint32_t thread, Task& out);
   Status build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
                       core::PayloadRef& sent);
-  Status send_branch(Task branch, Hop to, core::PayloadRef sent, Status built);
+  Status send_branch(Task branch, core::PayloadRef sent, Status built);
   core::PayloadRef readdressed(uint32_t index, const Hop& to);
   size_t write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark, char* out) const;
   void start_client(uint32_t index, Dispatch& out);
   bool try_next_hop(uint32_t index, Dispatch& out);
   void arm_branch(uint32_t index, Dispatch& out);
-  void on_branch_timer(Lock& lock, uint32_t index, uint64_t now_tick, Dispatch& out, Verdict& verdict);
+  void on_branch_timer(uint32_t index, uint64_t now_tick, Dispatch& out, Verdict& verdict);
+  void give_up(uint32_t index, Dispatch& out, Verdict& verdict);
   void release_branch(uint32_t index);
   void send_ack(uint32_t index, const MessageIndex& reply, const char* data, Dispatch& out);
   void send_cancel(uint32_t index, Dispatch& out);
@@ -264,15 +272,21 @@ class TransactionLayer : public core::Engine::Handler {
   void write_verdict(uint32_t parent, uint32_t branch, Verdict& verdict);
   bool cancel_relayed(uint32_t parent, Dispatch& out, Verdict& verdict);
   void end_reply_run(Task branch, const MessageEdits& edits, bool drops);
+  void finish_branch(Task branch, Outcome outcome);
+  bool leaves_to_branches(Task task);
+  // Transport has failed for what waits for an answer from there.
+  template <class Matches>
+  void fail_over(Matches&& matches);
 
   void on_response(const Incoming& incoming, const MessageIndex& index);
   void forward_stray(const Incoming& incoming, const MessageIndex& index);
   bool accept_cancel_event(const Incoming& incoming, const MessageIndex& index, Task& fresh);
-  void keep_reason(uint32_t index, const Incoming& incoming);
+  void keep_reason(uint32_t index, const Incoming& incoming, const MessageIndex& message);
   // Without the lock: sends the reply that was decided on, if nobody was quicker.
   void pronounce(Verdict& verdict);
-  bool conclude_with(Task task, uint64_t flags, uint16_t code, const char* bytes, size_t size, const Hop& to,
+  void conclude_with(Task task, uint64_t flags, uint16_t code, const char* bytes, size_t size, const Hop& to,
                      bool relayed, Status& status);
+  bool branch_thread_gone(Task branch);
   core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
@@ -304,10 +318,47 @@ inline constexpr size_t kMaxVariablesBytes = 1u << 20;
 char* scratch_buffer();
 inline constexpr size_t kScratchBytes = 65536;
 
+template <class Visit>
+void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
+  const StoredCall* call = call_in(parent);
+  if (call == nullptr) return;
+  for (uint32_t at = call->first_branch; at != 0; at = branch_in(at - 1).next) visit(at - 1);
+}
+
+template <class Matches>
+void TransactionLayer::fail_over(Matches&& matches) {
+  if (branches_.load(std::memory_order_relaxed) == 0) return;
+  for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
+    const core::Word word = slots_.word(index);
+    const Task task{index, word.generation()};
+    if (!word.has(core::Word::kLive) || !is_branch(task)) continue;
+    Verdict verdict;
+    {
+      Dispatch out(engine_, transport_);
+      Lock lock(table_, index);
+      if (!slots_.is_current(index, task.generation) || !is_branch(task)) continue;
+      StoredBranch& own = branch_in(index);
+      const bool waits = own.state == BranchState::kCalling || own.state == BranchState::kProceeding;
+      if (!waits || !matches(message_in(payloads_, own.sent).from)) continue;
+      own.interval_ms = own.cancel_interval_ms = 0;
+      if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
+          try_next_hop(index, out)) {
+        continue;
+      }
+      // A transport that fails counts as 503 (RFC 3261 section 16.9).
+      own.state = BranchState::kCompleted;
+      own.give_up_tick = tick_in(config_.wait_ms);
+      end_branch(index, 503, core::kNoPayload, out, verdict);
+      arm_branch(index, out);
+    }
+    pronounce(verdict);
+  }
+}
+
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (!slots_.is_current(task.index, task.generation)) return false;
-  if (!is_message(task)) {
+  if (!is_message(task) && !is_branch(task)) {
     read(faked_.request());
     return true;
   }
