@@ -29,6 +29,7 @@ export const ERROR_TEXT = {
   WORKER_FAILED: 'a worker thread could not load the module of its routes',
   NOT_INDEXED: 'the message is not well-formed enough to be parsed as a whole',
   INVALID_REQUEST: 'the request to the control socket is not valid',
+  RESOLVE: 'no address to send to can be found for the target',
   UNREACHABLE: 'no proxy answers on this control socket',
   ADDON: 'the native addon cannot be loaded',
 } as const satisfies Record<string, string>;
