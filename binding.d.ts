@@ -149,6 +149,11 @@ export interface Binding {
   /** The value of Reason in the CANCEL that ended the call, or ''. */
   cancelReason(channel: number, index: number, generation: number): string;
 
+  /** The variables of a branch's call, for its reply route; and what that set, saved for the call. */
+  variablesShared(channel: number, index: number, generation: number): Buffer | null;
+  variablesShare(channel: number, index: number, generation: number, bytes: Uint8Array): void;
+  hasTransaction(channel: number, index: number, generation: number): boolean;
+
   /** A suspension that continueWith ends. Its number is written into `out` for suspendUndo. */
   suspendOpen(channel: number, index: number, generation: number, mostMs: number, onFailure: number, out: Uint32Array): Status;
   suspendUndo(channel: number, index: number, generation: number, suspension: number): Status;

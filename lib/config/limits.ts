@@ -35,6 +35,7 @@ export const LIMITS = {
   timerMs: TIMER_MS,
   // A retransmission timer of zero would send without end.
   retransmitMs: { min: 1, max: INT32_MAX },
+  dnsTimeoutMs: { min: 1, max: 600_000 },
   maxSuspendMs: { min: 1, max: INT32_MAX },
 } as const satisfies Record<string, Limit>;
 

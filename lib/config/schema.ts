@@ -11,6 +11,8 @@ import { DEFAULTS, LIMITS, LOG_LEVELS } from './limits.ts';
 import type { ListenAddress } from './listen.ts';
 import { readListen } from './listen.ts';
 import { integer, isRecord, oneOf, readObject, text, zeroOrOne } from './read.ts';
+import { readAdvertise, readAliases, readDns } from './names.ts';
+import type { DnsConfig, HostAndPort } from './names.ts';
 import type { RouteNames } from './routes.ts';
 import { checkEvents, checkTkvEvent, readRoutes, ROUTE_KEYS } from './routes.ts';
 
@@ -35,6 +37,11 @@ export interface ProxyConfig {
   maxTransactions: number;
   maxMessageBytes: number;
   recvBufferBytes: number;
+  /** Other names of the proxy. */
+  aliases: HostAndPort[];
+  /** The host that Via and Record-Route name, or the address of the socket. */
+  advertise: string | null;
+  dns: DnsConfig;
   /** The absolute path of the control socket. */
   control: string | null;
   log: LogLevel;
@@ -66,6 +73,9 @@ const settingsShape = {
   listen: z.unknown().optional(),
   asyncWorkersGroup: z.unknown().optional(),
   control: z.unknown().optional(),
+  alias: z.unknown().optional(),
+  advertise: z.unknown().optional(),
+  dns: z.unknown().optional(),
   children: integer(LIMITS.children).optional(),
   asyncWorkers: integer(LIMITS.asyncWorkers).optional(),
   asyncTkvGname: z.string({ error: ({ input }) => mismatch('the name of a worker group', input) }).optional(),
@@ -100,6 +110,9 @@ interface Settings {
   readonly listen: ListenAddress[] | null;
   readonly groups: GroupEntry[] | null;
   readonly control: string | null;
+  readonly aliases: HostAndPort[] | null;
+  readonly advertise: string | null;
+  readonly dns: DnsConfig | null;
 }
 
 function readControl(input: unknown, path: Path, faults: Faults): string | null {
@@ -116,19 +129,24 @@ function readSettings(
   faults: Faults,
 ): Settings {
   const values = readObject(schema as typeof settingsSchema, input, path, faults);
-  const { listen, asyncWorkersGroup: groups, control } = values;
+  const { listen, asyncWorkersGroup: groups, control, alias, advertise, dns } = values;
   return {
     path,
     values,
     listen: listen === undefined ? null : readListen(listen, [...path, 'listen'], faults),
     groups: groups === undefined ? null : readGroups(groups, [...path, 'asyncWorkersGroup'], faults),
     control: control === undefined ? null : readControl(control, [...path, 'control'], faults),
+    aliases: alias === undefined ? null : readAliases(alias, [...path, 'alias'], faults),
+    advertise: advertise === undefined ? null : readAdvertise(advertise, [...path, 'advertise'], faults),
+    dns: dns === undefined ? null : readDns(dns, [...path, 'dns'], faults),
   };
 }
 
 function readOverrides(input: unknown, faults: Faults): Settings {
   const path = ['overrides'];
-  if (input === undefined) return { path, values: {}, listen: null, groups: null, control: null };
+  if (input === undefined) {
+    return { path, values: {}, listen: null, groups: null, control: null, aliases: null, advertise: null, dns: null };
+  }
   if (!isRecord(input)) return readSettings(settingsSchema, input, path, faults);
   const settings = { ...input };
   for (const key of ROUTE_KEYS) {
@@ -211,6 +229,9 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     maxTransactions: values.maxTransactions ?? DEFAULTS.maxTransactions,
     maxMessageBytes: values.maxMessageBytes ?? DEFAULTS.maxMessageBytes,
     recvBufferBytes: values.recvBuffer ?? DEFAULTS.recvBufferBytes,
+    aliases: over.aliases ?? own.aliases ?? [],
+    advertise: over.advertise ?? own.advertise,
+    dns: over.dns ?? own.dns ?? {},
     control: over.control ?? own.control,
     log: values.log ?? DEFAULTS.log,
     routes,

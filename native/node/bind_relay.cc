@@ -218,9 +218,36 @@ napi_value continue_with(napi_env env, napi_callback_info info) {
                                                                 static_cast<uint16_t>(args.u32(4))));
 }
 
+napi_value variables_shared(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  Channel* channel = channel_of(env, args);
+  const std::string bytes = channel == nullptr ? std::string() : channel->transactions().shared_variables(task_of(args));
+  if (bytes.empty()) return make_null(env);
+  napi_value out;
+  napi_create_buffer_copy(env, bytes.size(), bytes.data(), nullptr, &out);
+  return out;
+}
+
+napi_value variables_share(napi_env env, napi_callback_info info) {
+  const Args<4> args(env, info);
+  Channel* channel = channel_of(env, args);
+  const Body bytes(env, args[3]);
+  if (channel != nullptr) channel->transactions().share_variables(task_of(args), bytes.view);
+  return nullptr;
+}
+
+napi_value has_transaction(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  Channel* channel = channel_of(env, args);
+  return make_bool(env, channel != nullptr && channel->transactions().has_transaction(task_of(args)));
+}
+
 }  // namespace
 
 const std::vector<Export> kRelayExports = {
+    {"variablesShared", variables_shared},
+    {"variablesShare", variables_share},
+    {"hasTransaction", has_transaction},
     {"relay", relay},
     {"forward", forward},
     {"branchOpen", branch_open},

@@ -155,6 +155,12 @@ class TransactionLayer : public core::Engine::Handler {
   // is there for whoever runs it next. kPayloadTooLarge, kSlotsExhausted (no memory), kStaleHandle.
   Status save_variables(Task task, std::string_view bytes);
   std::string_view variables(Task task) const;
+  // A branch's call's, copied, and saved for it, while it has no final reply. By the thread that runs the branch's route; the
+  // call's own script may save at the same time, and the last one stays.
+  std::string shared_variables(Task branch);
+  void share_variables(Task branch, std::string_view bytes);
+  // Whether a message belongs to a transaction.
+  bool has_transaction(Task task);
 
   bool is_current(Task task) const { return slots_.is_current(task.index, task.generation); }
   // Gives `read` the stored request. `owner`: called by the thread that runs it, without a lock; otherwise `read` runs
