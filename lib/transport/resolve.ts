@@ -55,6 +55,8 @@ interface Run {
   readonly target: Target;
   /** What has been found so far; it counts when the time is over. */
   readonly found: DestinationList;
+  /** How many more names may be looked up for their addresses. */
+  placesLeft: number;
   /** Measured with `performance.now`. */
   readonly endsAtMs: number;
   isOver: boolean;
@@ -73,7 +75,7 @@ interface Failure {
   readonly cause?: unknown;
 }
 
-// However many SRV records there are, this many of their names are looked up for one list, and so many at a time.
+// However many records there are, the addresses of this many names are looked up in one resolution, and so many at a time.
 const MOST_PLACES = 16;
 const PLACES_AT_A_TIME = 4;
 // NAPTR, SRV and addresses follow one another; one that gets no answer must leave time for the next.
@@ -146,7 +148,8 @@ export class Resolver {
     }
     if (target.family !== 0) return this.#numeric(uri, target, target.family);
     return new Promise((resolve) => {
-      const run: Run = { target, found: new DestinationList(), endsAtMs: performance.now() + this.#timeoutMs, isOver: false };
+      const endsAtMs = performance.now() + this.#timeoutMs;
+      const run: Run = { target, found: new DestinationList(), placesLeft: MOST_PLACES, endsAtMs, isOver: false };
       const end = (resolution: Resolution) => {
         if (run.isOver) return;
         run.isOver = true;
@@ -227,7 +230,7 @@ export class Resolver {
         );
       const places = (await Promise.all(queries)).flatMap((found) => found ?? []);
       const why = await this.#byPlaces(run, places);
-      if (why === null || run.isOver) return null;
+      if (why === null || run.isOver || run.placesLeft === 0) return why;
       first ??= why;
     }
     return first;
@@ -246,9 +249,10 @@ export class Resolver {
   /** Adds the addresses of the places to the list of the run; what comes back is why it is still empty, if it is. */
   async #byPlaces(run: Run, places: readonly Place[], limitMs = this.#stepMs): Promise<Failure | null> {
     let why: Failure | null = null;
-    for (let begin = 0; begin < MOST_PLACES && begin < places.length; begin += PLACES_AT_A_TIME) {
+    for (let begin = 0; begin < places.length && run.placesLeft > 0; begin += PLACES_AT_A_TIME) {
       if (run.isOver || run.found.isFull) break;
-      const some = places.slice(begin, begin + PLACES_AT_A_TIME);
+      const some = places.slice(begin, begin + Math.min(PLACES_AT_A_TIME, run.placesLeft));
+      run.placesLeft -= some.length;
       const answers = await Promise.all(some.map(({ name }) => this.#addresses(run, name, limitMs)));
       for (const [index, answer] of answers.entries()) {
         const { transport, name, port } = some[index]!;

@@ -22,7 +22,7 @@ export interface SipSrv {
 }
 
 // A name with more records than this is broken or hostile; each record kept costs memory for as long as it is cached.
-const MOST_NAPTR = 32;
+const MOST_NAPTR = 16;
 const MOST_SRV = 64;
 
 // RFC 3263 section 10, RFC 7118 section 10.6.
