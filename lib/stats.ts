@@ -95,6 +95,8 @@ export interface ProxyStats {
     strayResponses: number;
     /** New requests answered 503 without a route, because no slot was left or the proxy is closing. */
     refused: number;
+    /** Requests dropped because their source was over `maxRequestsPerSource`. */
+    limited: number;
     /** Replies sent but not kept for retransmissions, because no memory was left. */
     repliesNotKept: number;
     /** Datagrams read while a receiver's event loop was stuck. */
@@ -192,6 +194,7 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       keepAlives: of('keepAlives'),
       strayResponses: of('strayResponses'),
       refused: of('refused'),
+      limited: of('limited'),
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),
     },

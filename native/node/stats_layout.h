@@ -14,9 +14,10 @@ inline constexpr const char* kEngineStats[] = {
     "sendFailed",      "retransmissionsAbsorbed",
     "acksAbsorbed",    "keepAlives",
     "strayResponses",  "refused",
-    "repliesNotKept",  "stoodIn",
-    "slotsInUse",      "slots",
-    "payloadBlocks",   "payloadHighWaterBytes",
+    "limited",         "repliesNotKept",
+    "stoodIn",         "slotsInUse",
+    "slots",           "payloadBlocks",
+    "payloadHighWaterBytes",
     "tasksActive",     "tasksDone",
     "tasksDropped",
 };

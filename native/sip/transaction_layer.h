@@ -20,6 +20,7 @@
 #include "core/engine.h"
 #include "sip/faked_request.h"
 #include "sip/reply_builder.h"
+#include "sip/source_limit.h"
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
 #include "sip/transaction_table.h"
@@ -39,6 +40,18 @@ struct TransactionConfig {
   uint32_t t2_ms = 4000;
   uint32_t wait_ms = 5000;  // wt_timer: timers I and J
   bool auto_100 = true;
+  uint16_t max_headers = IndexLimits{}.max_headers;
+  uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
+  uint16_t max_vias = IndexLimits{}.max_vias;
+  uint32_t source_rate = 0;  // requests a second from one source; 0: no limit
+  uint32_t source_burst = 0;
+
+  IndexLimits index_limits() const {
+    return {.max_message_bytes = max_message_bytes,
+            .max_headers = max_headers,
+            .max_line_bytes = max_line_bytes,
+            .max_vias = max_vias};
+  }
 };
 
 // One datagram as it came in.
@@ -116,6 +129,8 @@ class TransactionLayer : public core::Engine::Handler {
   static constexpr uint8_t kTryingSent = 1;
   static constexpr uint8_t kMade = 2;  // t_newtran, or suspended before
 
+  // Asked once for each message that belongs to no transaction here and would be routed or answered.
+  bool is_over_limit(const Incoming& incoming);
   bool on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   void on_cancel(const Incoming& incoming, const MessageIndex& index);
@@ -148,6 +163,7 @@ class TransactionLayer : public core::Engine::Handler {
   UdpTransport& transport_;
   TransactionConfig config_;
   KeyMaker keys_;
+  std::unique_ptr<SourceLimit> source_limit_;  // nullptr: no limit
   FakedRequest faked_;
   TransactionTable table_;
   // Transactions in the table; relaxed, decides only on admission.
