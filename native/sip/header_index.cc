@@ -13,9 +13,9 @@ namespace sip_async::sip {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(IndexStatus::kCount)> kStatusNames = {
-    "ok",        "keepAlive",      "tooLarge",       "badStartLine",     "badVersion",     "noHeaderEnd",
-    "badHeader", "tooManyHeaders", "tooManyVias",    "missingHeader",    "repeatedHeader", "badVia",
-    "badFromTo", "badCallId",      "badCseq",        "methodMismatch",   "badContentLength", "badMaxForwards",
+    "ok",        "keepAlive",      "tooLarge",    "badStartLine",   "badVersion",       "noHeaderEnd",
+    "badHeader", "tooManyHeaders", "tooManyVias", "missingHeader",  "repeatedHeader",   "badVia",
+    "badFromTo", "badCallId",      "badCseq",     "methodMismatch", "badContentLength", "badMaxForwards",
     "badUri",    "hostile",
 };
 

@@ -77,7 +77,7 @@ enum class IndexStatus : uint8_t {
   kBadStartLine,
   kBadVersion,   // SIP/x.y other than SIP/2.0
   kNoHeaderEnd,  // no empty line after the headers
-  kBadHeader,    // a header line without colon or name, a name that is no token, control bytes outside quoted pairs
+  kBadHeader,  // a header line without colon or name, a name that is no token, control bytes outside quoted pairs
   kTooManyHeaders,
   kTooManyVias,
   kMissingHeader,   // one of Via, From, To, Call-ID, CSeq is not there

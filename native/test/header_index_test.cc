@@ -294,7 +294,8 @@ TEST_CASE("a Via of another version is a fault, and its host is read all the sam
   CHECK(other(other.index.via.host) == "c.example.com");
   CHECK(other.index.via.port == 5062);
   CHECK(is_answerable(other.index));
-  for (const char* value : {"SIP/7/UDP c.example.com", "SIP/.0/UDP c", "SIP/7./UDP c", "SIP/x.0/UDP c", "SIP//UDP c"}) {
+  for (const char* value :
+       {"SIP/7/UDP c.example.com", "SIP/.0/UDP c", "SIP/7./UDP c", "SIP/x.0/UDP c", "SIP//UDP c"}) {
     Indexed none(with_via(value));
     CAPTURE(value);
     CHECK(none.status == kBadVia);

@@ -126,7 +126,8 @@ TEST_CASE("random requests of a few sources are treated as the model says") {
   }
 }
 
-TEST_CASE("sources beyond the table: nobody is refused because of others, and who floods is held down meanwhile") {
+TEST_CASE(
+    "sources beyond the table: nobody is refused because of others, and who floods is held down meanwhile") {
   Random random(2);
   SourceLimit limit({.rate = 10, .burst = 10, .sets = 4, .key0 = 1, .key1 = 2});
   const Address known = ipv4(0xc0000201);
