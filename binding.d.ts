@@ -57,6 +57,8 @@ export interface Binding {
 
   /** Starts to put an engine together. Returns its number. */
   engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean): number;
+  /** Before engineBuild. A sourceRate of 0 sets no limit on requests per source. */
+  engineLimits(engine: number, maxHeaders: number, maxLineBytes: number, maxVias: number, sourceRate: number, sourceBurst: number): void;
   /** Returns the group's number: 0, 1, 2 … in the order of calls. Before engineBuild. */
   engineAddGroup(engine: number, name: string, workers: number, nonblock: boolean, usleepUs: number, maxQueue: number): number;
   /** Maps the memory. Throws when the address space cannot be had. */

@@ -76,6 +76,19 @@ export interface SworkerParams {
   xdata?: string;
 }
 
+/**
+ * What one source may send: an IPv4 address, or the /64 of an IPv6 address. Every message counts that belongs to no
+ * transaction of the proxy and would be routed or answered; retransmissions, the ACK and the CANCEL of a known call and
+ * responses do not. What is over the limit is dropped without a reply, since a reply would go to whoever the sender has
+ * named as the source, and counted in `stats().transport.limited`.
+ */
+export interface SourceRate {
+  /** Requests a second, 1 to 1,000,000. */
+  rate: number;
+  /** Requests at once from a source that was silent, 1 to 1,000,000. The default is one second's worth. */
+  burst?: number;
+}
+
 /** Everything of a definition but its routes; also what `startProxy` and the command line override. */
 export interface ProxySettings {
   /** The sockets to bind, as `udp:127.0.0.1:5060` or `udp:[::1]:5060`; port 0 takes any free port. */
@@ -94,6 +107,14 @@ export interface ProxySettings {
   maxTransactions?: number;
   /** The longest message that is taken in, 256 to 65535 bytes. The default is 65535. */
   maxMessageBytes?: number;
+  /** Header lines of a message, 16 to 4096; a request with more gets 400. The default is 256. */
+  maxHeaders?: number;
+  /** Bytes of one header with its folded lines, 256 to 65535; a request with a longer one gets 513. The default is 8192. */
+  maxLineBytes?: number;
+  /** Via values of a message, that is hops behind it, 1 to 256; a request with more gets 400. The default is 70. */
+  maxVias?: number;
+  /** How many requests one source may send. There is no limit by default. */
+  maxRequestsPerSource?: SourceRate;
   /** The receive buffer of each socket in bytes. The default is 4 MiB. */
   recvBuffer?: number;
   /** Other names of the proxy (Kamailio's `alias`), as `sip.example.com` or `sip.example.com:5060`: Route headers with them are ours. */

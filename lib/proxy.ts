@@ -249,6 +249,8 @@ function createEngine(config: ProxyConfig): number {
     tm.frInvTimerMs,
     config.routes.eventRoute.includes(CANCEL_EVENT),
   );
+  const { rate, burst } = config.maxRequestsPerSource ?? { rate: 0, burst: 0 };
+  native.engineLimits(engine, config.maxHeaders, config.maxLineBytes, config.maxVias, rate, burst);
   for (const group of config.groups) {
     native.engineAddGroup(engine, group.name, group.workers, group.nonblock, group.usleepUs, group.maxQueue);
   }

@@ -36,6 +36,11 @@ export interface ProxyConfig {
   tkv: { group: string | null; eventRoute: string | null };
   maxTransactions: number;
   maxMessageBytes: number;
+  maxHeaders: number;
+  maxLineBytes: number;
+  maxVias: number;
+  /** Requests a second and at once; `null` is no limit. */
+  maxRequestsPerSource: { rate: number; burst: number } | null;
   recvBufferBytes: number;
   /** Other names of the proxy. */
   aliases: HostAndPort[];
@@ -82,6 +87,12 @@ const settingsShape = {
   asyncTkvEvcb: z.string({ error: ({ input }) => mismatch('the name of an eventRoute', input) }).optional(),
   maxTransactions: integer(LIMITS.maxTransactions).optional(),
   maxMessageBytes: integer(LIMITS.maxMessageBytes).optional(),
+  maxHeaders: integer(LIMITS.maxHeaders).optional(),
+  maxLineBytes: integer(LIMITS.maxLineBytes).optional(),
+  maxVias: integer(LIMITS.maxVias).optional(),
+  maxRequestsPerSource: z
+    .strictObject({ rate: integer(LIMITS.sourceRate), burst: integer(LIMITS.sourceBurst).optional() })
+    .optional(),
   recvBuffer: integer(LIMITS.recvBufferBytes).optional(),
   log: oneOf(LOG_LEVELS).optional(),
   modparam: z
@@ -180,6 +191,7 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
   const sworker = { ...own.values.modparam?.sworker, ...over.values.modparam?.sworker };
   const groups = over.groups ?? own.groups ?? [];
   const asyncWorkers = values.asyncWorkers ?? DEFAULTS.asyncWorkers;
+  const source = values.maxRequestsPerSource;
   const mode = module.mode ?? DEFAULTS.mode;
   // As in Kamailio, the empty string means that there are no tkv events.
   const tkv = { group: values.asyncTkvGname || null, eventRoute: values.asyncTkvEvcb || null };
@@ -228,6 +240,10 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     tkv,
     maxTransactions: values.maxTransactions ?? DEFAULTS.maxTransactions,
     maxMessageBytes: values.maxMessageBytes ?? DEFAULTS.maxMessageBytes,
+    maxHeaders: values.maxHeaders ?? DEFAULTS.maxHeaders,
+    maxLineBytes: values.maxLineBytes ?? DEFAULTS.maxLineBytes,
+    maxVias: values.maxVias ?? DEFAULTS.maxVias,
+    maxRequestsPerSource: source === undefined ? null : { rate: source.rate, burst: source.burst ?? source.rate },
     recvBufferBytes: values.recvBuffer ?? DEFAULTS.recvBufferBytes,
     aliases: over.aliases ?? own.aliases ?? [],
     advertise: over.advertise ?? own.advertise,

@@ -197,7 +197,8 @@ bool SlotTable::check_invariants() const {
     if (!at.has(Word::kLive)) continue;
     ++in_use;
     // A call that still waits has no final reply, and a cancelled one counts as answered.
-    const bool waits = at.run() == Run::kSuspended || at.run() == Run::kDue || at.run() == Run::kReceived || at.run() == Run::kRelayed;
+    const bool waits = at.run() == Run::kSuspended || at.run() == Run::kDue || at.run() == Run::kReceived ||
+                       at.run() == Run::kRelayed;
     if (waits && at.has(Word::kAnswered)) good = false;
     if (at.has(Word::kCancelled) && !at.has(Word::kAnswered)) good = false;
   }

@@ -61,6 +61,20 @@ napi_value create(napi_env env, napi_callback_info info) {
   return make_u32(env, number);
 }
 
+// Between engineCreate and engineBuild.
+napi_value limits(napi_env env, napi_callback_info info) {
+  const Args<6> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (entry == nullptr) return nullptr;
+  sip::TransactionConfig& transactions = entry->config.transactions;
+  transactions.max_headers = static_cast<uint16_t>(args.u32(1));
+  transactions.max_line_bytes = static_cast<uint16_t>(args.u32(2));
+  transactions.max_vias = static_cast<uint16_t>(args.u32(3));
+  transactions.source_rate = args.u32(4);
+  transactions.source_burst = args.u32(5);
+  return nullptr;
+}
+
 napi_value add_group(napi_env env, napi_callback_info info) {
   const Args<6> args(env, info);
   const auto entry = entry_of(args.u32(0));
@@ -226,6 +240,7 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(transport.keep_alives);
   out.put(transport.stray_responses);
   out.put(transport.refused);
+  out.put(transport.limited);
   out.put(transport.replies_not_kept);
   out.put(transport.stood_in);
   out.put(static_cast<double>(engine.slots().live()));
@@ -316,6 +331,7 @@ napi_value waiting(napi_env env, napi_callback_info info) {
 
 const std::vector<Export> kEngineExports = {
     {"engineCreate", create},
+    {"engineLimits", limits},
     {"engineAddGroup", add_group},
     {"engineBuild", build},
     {"engineListen", listen},

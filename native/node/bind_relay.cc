@@ -147,8 +147,8 @@ napi_value branch_send_to(napi_env env, napi_callback_info info) {
     std::from_chars(line.data() + last + 1, line.data() + line.size(), port);
     const std::string host(line.substr(first + 1, last - first - 1));
     if (!sip::Address::parse(host, port, hop.address)) continue;
-    for (const auto transport :
-         {sip::Transport::kUdp, sip::Transport::kTcp, sip::Transport::kTls, sip::Transport::kWs, sip::Transport::kWss}) {
+    for (const auto transport : {sip::Transport::kUdp, sip::Transport::kTcp, sip::Transport::kTls,
+                                 sip::Transport::kWs, sip::Transport::kWss}) {
       if (line.substr(0, first) == sip::transport_parameter(transport)) hop.transport = transport;
     }
     hops.push_back(hop);
@@ -160,7 +160,8 @@ napi_value branch_fail(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env, channel->transactions().fail_branch(task_of(args), static_cast<uint16_t>(args.u32(3))));
+  return make_status(env,
+                     channel->transactions().fail_branch(task_of(args), static_cast<uint16_t>(args.u32(3))));
 }
 
 napi_value reply_forward(napi_env env, napi_callback_info info) {
@@ -188,7 +189,8 @@ napi_value is_cancelled(napi_env env, napi_callback_info info) {
 napi_value cancel_reason(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
   Channel* channel = channel_of(env, args);
-  return make_text(env, channel == nullptr ? std::string() : channel->transactions().cancel_reason(task_of(args)));
+  return make_text(env,
+                   channel == nullptr ? std::string() : channel->transactions().cancel_reason(task_of(args)));
 }
 
 napi_value suspend_open(napi_env env, napi_callback_info info) {
@@ -214,14 +216,16 @@ napi_value continue_with(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env, channel->transactions().continue_with(task_of(args), static_cast<uint16_t>(args.u32(3)),
-                                                                static_cast<uint16_t>(args.u32(4))));
+  return make_status(env,
+                     channel->transactions().continue_with(task_of(args), static_cast<uint16_t>(args.u32(3)),
+                                                           static_cast<uint16_t>(args.u32(4))));
 }
 
 napi_value variables_shared(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
   Channel* channel = channel_of(env, args);
-  const std::string bytes = channel == nullptr ? std::string() : channel->transactions().shared_variables(task_of(args));
+  const std::string bytes =
+      channel == nullptr ? std::string() : channel->transactions().shared_variables(task_of(args));
   if (bytes.empty()) return make_null(env);
   napi_value out;
   napi_create_buffer_copy(env, bytes.size(), bytes.data(), nullptr, &out);

@@ -23,8 +23,8 @@ enum class Field : uint32_t {
   kReason,
 };
 inline constexpr const char* kFieldNames[] = {
-    "method", "ruri",  "callId",  "fromUri",   "fromUser", "fromTag", "toUri",
-    "toUser", "toTag", "contact", "userAgent", "body",     "srcIp",   "cseqMethod", "reason",
+    "method", "ruri",    "callId",    "fromUri", "fromUser", "fromTag",    "toUri",  "toUser",
+    "toTag",  "contact", "userAgent", "body",    "srcIp",    "cseqMethod", "reason",
 };
 
 // kEnd: offset just behind the body.

@@ -50,7 +50,7 @@ struct StoredBranch {
 
   uint32_t parent;
   uint32_t parent_generation;
-  uint32_t next;  // next branch of the call, index + 1
+  uint32_t next;    // next branch of the call, index + 1
   uint32_t thread;  // the receiver that its reply routes run in
   BranchState state;
   CancelState cancel;
@@ -64,7 +64,7 @@ struct StoredBranch {
   uint16_t on_reply;  // number of its reply route, or kNoRoute
   uint16_t second_hand_bytes;
   uint8_t waiting_count;
-  char mark[17];  // see LoopCheck
+  char mark[17];                           // see LoopCheck
   core::PayloadRef sent;                   // the request as it was sent, a StoredMessage; `from` is where to
   core::PayloadRef hops;                   // the addresses of its target, Hop[hop_count]
   core::PayloadRef waiting[kMostWaiting];  // replies for the reply route; the first is the one that runs
@@ -87,7 +87,7 @@ struct StoredCall {
   bool is_cancelled;        // CANCEL came, and the branches' replies are waited for
   bool has_news;            // a branch has failed since the last failure route
   uint8_t reason_bytes;
-  Hop upstream;                // where its replies go
+  Hop upstream;               // where its replies go
   char reason[kReasonBytes];  // the Reason of the CANCEL
 };
 

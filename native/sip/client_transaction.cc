@@ -150,8 +150,9 @@ void TransactionLayer::on_branch_timer(uint32_t index, uint64_t now_tick, Dispat
         counters.repeated.fetch_add(1, std::memory_order_relaxed);
         // Timer A doubles without a cap, E up to T2 (RFC 3261 sections 17.1.1.2 and 17.1.2.2).
         const uint64_t doubled = uint64_t{2} * own.interval_ms;
-        own.interval_ms = static_cast<uint32_t>(
-            is_invite(slots_.at(index)) ? std::min<uint64_t>(doubled, UINT32_MAX) : std::min<uint64_t>(doubled, config_.t2_ms));
+        own.interval_ms =
+            static_cast<uint32_t>(is_invite(slots_.at(index)) ? std::min<uint64_t>(doubled, UINT32_MAX)
+                                                              : std::min<uint64_t>(doubled, config_.t2_ms));
         if (own.state == BranchState::kProceeding) own.interval_ms = config_.t2_ms;
         own.repeat_tick = tick_in(own.interval_ms);
       }
@@ -184,7 +185,8 @@ void TransactionLayer::give_up(uint32_t index, Dispatch& out, Verdict& verdict) 
   counters.timed_out.fetch_add(1, std::memory_order_relaxed);
   own.interval_ms = 0;
   own.cancel_interval_ms = 0;
-  if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone && try_next_hop(index, out))
+  if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
+      try_next_hop(index, out))
     return;
   own.state = BranchState::kCompleted;
   own.give_up_tick = tick_in(config_.wait_ms);
@@ -204,7 +206,8 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     Lock lock(table_, id.index);
     const Task task{id.index, id.generation};
     // Ours, but its transaction is over; what is meant for others goes on (RFC 3261 section 16.7 step 1).
-    is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) || branch_in(id.index).sent == kNoPayload;
+    is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
+               branch_in(id.index).sent == kNoPayload;
     if (!is_stray && id.attempt == branch_in(id.index).attempt) {
       take_reply(id.index, {incoming.data, incoming.size, &index, kNoPayload}, out, verdict);
     }
@@ -240,13 +243,15 @@ void TransactionLayer::take_reply(uint32_t index, const ReplyView& reply, Dispat
     if (invite) {
       own.interval_ms = 0;
       // Timer C begins anew with each provisional reply but 100 (16.7 step 2), unless the call is being cancelled.
-      if ((is_first || code != 100) && own.cancel != CancelState::kSent) own.give_up_tick = tick_in(config_.fr_inv_ms);
+      if ((is_first || code != 100) && own.cancel != CancelState::kSent)
+        own.give_up_tick = tick_in(config_.fr_inv_ms);
       if (own.cancel == CancelState::kWanted) send_cancel(index, out);
     } else if (own.interval_ms != 0) {
       own.interval_ms = config_.t2_ms;
     }
     arm_branch(index, out);
-    if (code != 100 && !own.is_done && !offer_reply(index, reply, out)) pass_on(index, reply, {}, out, verdict);
+    if (code != 100 && !own.is_done && !offer_reply(index, reply, out))
+      pass_on(index, reply, {}, out, verdict);
     return;
   }
   own.interval_ms = 0;

@@ -12,7 +12,8 @@ constexpr struct {
   const char* via;
   const char* parameter;
   uint16_t port;
-} kTransports[] = {{"UDP", "udp", 5060}, {"TCP", "tcp", 5060}, {"TLS", "tls", 5061}, {"WS", "ws", 80}, {"WSS", "wss", 443}};
+} kTransports[] = {
+    {"UDP", "udp", 5060}, {"TCP", "tcp", 5060}, {"TLS", "tls", 5061}, {"WS", "ws", 80}, {"WSS", "wss", 443}};
 
 const auto& row_of(Transport transport) {
   return kTransports[transport == Transport::kOther ? 0 : static_cast<size_t>(transport)];
@@ -37,7 +38,8 @@ std::string own_host(uint16_t family) {
   socklen_t length = far.to(storage);
   if (connect(fd, reinterpret_cast<sockaddr*>(&storage), length) == 0) {
     length = sizeof storage;
-    if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) == 0) out = Address::of(storage).host();
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) == 0)
+      out = Address::of(storage).host();
   }
   close(fd);
   return out;
@@ -62,7 +64,8 @@ std::string_view parameter(std::string_view tail, std::string_view name) {
     const size_t end = std::min(tail.find_first_of(";?"), tail.size());
     const std::string_view one = tail.substr(0, end);
     const size_t equals = one.find('=');
-    if (equals != std::string_view::npos && same_text(one.substr(0, equals), name)) return one.substr(equals + 1);
+    if (equals != std::string_view::npos && same_text(one.substr(0, equals), name))
+      return one.substr(equals + 1);
     tail.remove_prefix(end);
   }
   return {};

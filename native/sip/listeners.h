@@ -11,10 +11,10 @@
 
 namespace sip_async::sip {
 
-const char* transport_name(Transport transport);        // as in Via: "UDP"
-const char* transport_parameter(Transport transport);   // as in a URI: "udp"
-bool is_reliable(Transport transport);                  // everything but UDP
-uint16_t default_port(Transport transport);             // 5060, 5061, 80, 443
+const char* transport_name(Transport transport);       // as in Via: "UDP"
+const char* transport_parameter(Transport transport);  // as in a URI: "udp"
+bool is_reliable(Transport transport);                 // everything but UDP
+uint16_t default_port(Transport transport);            // 5060, 5061, 80, 443
 
 class Listeners {
  public:

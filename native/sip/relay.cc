@@ -17,6 +17,11 @@ namespace {
 
 // Our Via, and what it may take: transport, host and port, the branch.
 constexpr size_t kMostViaBytes = 400;
+// For what we have built ourselves: limits are for strangers.
+constexpr IndexLimits kOwnLimits{.max_message_bytes = kMaxMessageBytes,
+                                 .max_headers = UINT16_MAX,
+                                 .max_line_bytes = UINT16_MAX,
+                                 .max_vias = UINT16_MAX};
 
 std::string& unresolved_target() {
   thread_local std::string target;
@@ -29,7 +34,8 @@ const std::string& TransactionLayer::last_target() {
   return unresolved_target();
 }
 
-size_t TransactionLayer::write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark, char* out) const {
+size_t TransactionLayer::write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark,
+                                   char* out) const {
   const Listeners::Listener& own = listeners_.at(socket);
   char* at = out;
   const auto put = [&at](std::string_view text) {
@@ -79,7 +85,8 @@ Status TransactionLayer::check_may_relay(Task task) {
   return call != nullptr && call->is_cancelled ? Status::kCancelled : Status::kOk;
 }
 
-Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run run, uint32_t thread, Task& out) {
+Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run run, uint32_t thread,
+                                    Task& out) {
   Slot& parent = slots_.at(task.index);
   const StoredMessage& source = message_in(payloads_, parent.request);
   if (source.index.max_forwards == 0) return Status::kTooManyHops;
@@ -148,11 +155,12 @@ Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run 
   return Status::kOk;
 }
 
-Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
-                                      PayloadRef& sent) {
+Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRequest& request, Task branch,
+                                      Hop& to, PayloadRef& sent) {
   sent = kNoPayload;
   RoutePlan plan;
-  if (!plan_route(source.data(), source.size, source.index, listeners_.self(), request.ruri, request.destination, plan))
+  if (!plan_route(source.data(), source.size, source.index, listeners_.self(), request.ruri,
+                  request.destination, plan))
     return Status::kUnroutable;
   Status status = Status::kOk;
   switch (literal_destination(plan.next_hop, to)) {
@@ -170,7 +178,8 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
   }
   char via[kMostViaBytes];
   const StoredBranch& own = branch_in(branch.index);
-  const size_t via_bytes = write_via(to.socket, {branch.index, branch.generation, own.attempt}, own.mark, via);
+  const size_t via_bytes =
+      write_via(to.socket, {branch.index, branch.generation, own.attempt}, own.mark, via);
   // Two lines when it goes out by another way than it came in, so that both sides find theirs (RFC 5658).
   std::string record_routes;
   if (request.records_route) {
@@ -196,7 +205,7 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
   stored.from = to;
   stored.size = static_cast<uint32_t>(size);
   memcpy(stored.data(), out, size);
-  if (index_message(stored.data(), size, IndexLimits{}, stored.index) != IndexStatus::kOk) {
+  if (index_message(stored.data(), size, kOwnLimits, stored.index) != IndexStatus::kOk) {
     payloads_.free(sent);  // what the script put into it made it none
     sent = kNoPayload;
     return Status::kNotAnswerable;
@@ -237,7 +246,8 @@ Status TransactionLayer::relay(Task task, const RelayRequest& request, Task& bra
   Slot& slot = slots_.at(task.index);
   if (slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
   send_trying(task);
-  if (const Status status = add_branch(task, request, Run::kIdle, kNone, branch); status != Status::kOk) return status;
+  if (const Status status = add_branch(task, request, Run::kIdle, kNone, branch); status != Status::kOk)
+    return status;
   slot.action_ns = core::now_ns();
   Hop to;
   PayloadRef sent = kNoPayload;
@@ -298,8 +308,10 @@ PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
     if (std::string_view(old.data() + at, line.end - at) == was_away) {
       routes_at = at;
       routes_end = line.end;
-      const StoredCall* call = own.parent_generation == slots_.word(own.parent).generation() ? call_in(own.parent) : nullptr;
-      const std::string& in = listeners_.at(call != nullptr ? call->upstream.socket : old.from.socket).record_route;
+      const StoredCall* call =
+          own.parent_generation == slots_.word(own.parent).generation() ? call_in(own.parent) : nullptr;
+      const std::string& in =
+          listeners_.at(call != nullptr ? call->upstream.socket : old.from.socket).record_route;
       const std::string& now_away = listeners_.at(to.socket).record_route;
       if (was_away == in) {
         // It was for both ways.
@@ -327,7 +339,7 @@ PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
   put(old.data() + behind, routes_at - behind);
   put(away.data(), away.size());
   put(old.data() + routes_end, old.size - routes_end);
-  if (index_message(stored.data(), size, IndexLimits{}, stored.index) == IndexStatus::kOk) return ref;
+  if (index_message(stored.data(), size, kOwnLimits, stored.index) == IndexStatus::kOk) return ref;
   payloads_.free(ref);
   return kNoPayload;
 }
@@ -359,7 +371,8 @@ Status TransactionLayer::send_to(Task branch, const Hop* hops, size_t count) {
   {
     Dispatch out(engine_, transport_);
     Lock lock(table_, branch.index);
-    if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch)) return Status::kStaleHandle;
+    if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch))
+      return Status::kStaleHandle;
     StoredBranch& own = branch_in(branch.index);
     if (own.state != BranchState::kUnsent || own.is_done || own.is_discarded || waiting_parent(own) == kNone)
       return Status::kCancelled;
@@ -385,7 +398,8 @@ Status TransactionLayer::fail_branch(Task branch, uint16_t code) {
   {
     Dispatch out(engine_, transport_);
     Lock lock(table_, branch.index);
-    if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch)) return Status::kStaleHandle;
+    if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch))
+      return Status::kStaleHandle;
     end_branch(branch.index, code, kNoPayload, out, verdict);
     arm_branch(branch.index, out);
   }

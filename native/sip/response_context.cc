@@ -40,12 +40,13 @@ uint32_t rank_of(uint16_t code) {
 
 uint32_t TransactionLayer::waiting_parent(const StoredBranch& branch) const {
   const Word word = slots_.word(branch.parent);
-  const bool waits = word.has(Word::kLive) && word.generation() == branch.parent_generation && !word.has(Word::kAnswered);
+  const bool waits =
+      word.has(Word::kLive) && word.generation() == branch.parent_generation && !word.has(Word::kAnswered);
   return waits ? branch.parent : kNone;
 }
 
-void TransactionLayer::pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
-                               Verdict& verdict) {
+void TransactionLayer::pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits,
+                               Dispatch& out, Verdict& verdict) {
   const uint16_t code = reply.index->status_code;
   if (code >= 200 && code < 300) {
     pass_success(index, reply, edits, out, verdict);
@@ -56,7 +57,8 @@ void TransactionLayer::pass_on(uint32_t index, const ReplyView& reply, const Mes
   if (parent == kNone) return;
   const Hop to = call_in(parent)->upstream;
   char* bytes = scratch_buffer();
-  const size_t size = build_reply_upstream(reply.data, reply.size, *reply.index, edits, bytes, kMaxReplyBytes);
+  const size_t size =
+      build_reply_upstream(reply.data, reply.size, *reply.index, edits, bytes, kMaxReplyBytes);
   if (code >= 200) {
     // Without a second Via it cannot go upstream; then it counts as a failure of that side.
     const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(bytes, size, code, to);
@@ -71,13 +73,14 @@ void TransactionLayer::pass_on(uint32_t index, const ReplyView& reply, const Mes
   out.send(to, bytes, size);
 }
 
-void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
-                                    Verdict& verdict) {
+void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, const MessageEdits& edits,
+                                    Dispatch& out, Verdict& verdict) {
   StoredBranch& own = branch_in(index);
   own.is_done = true;
   own.status = reply.index->status_code;
   char* bytes = scratch_buffer();
-  const size_t size = build_reply_upstream(reply.data, reply.size, *reply.index, edits, bytes, kMaxReplyBytes);
+  const size_t size =
+      build_reply_upstream(reply.data, reply.size, *reply.index, edits, bytes, kMaxReplyBytes);
   const uint32_t parent = waiting_parent(own);
   if (parent != kNone) {
     verdict.parent = Task{parent, own.parent_generation};
@@ -92,7 +95,8 @@ void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, cons
   ViaIndex via;
   Hop to;
   if (slots_.at(index).method != static_cast<uint8_t>(Method::kInvite) || size == 0) return;
-  if (const bool known = slots_.word(own.parent).generation() == own.parent_generation && call_in(own.parent) != nullptr;
+  if (const bool known =
+          slots_.word(own.parent).generation() == own.parent_generation && call_in(own.parent) != nullptr;
       known) {
     to = call_in(own.parent)->upstream;
   } else if (!second_via(reply.data, reply.size, *reply.index, via) || !via_target(reply.data, via, to) ||
@@ -102,7 +106,8 @@ void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, cons
   out.send(to, bytes, size);
 }
 
-void TransactionLayer::end_branch(uint32_t index, uint16_t status, PayloadRef reply, Dispatch& out, Verdict& verdict) {
+void TransactionLayer::end_branch(uint32_t index, uint16_t status, PayloadRef reply, Dispatch& out,
+                                  Verdict& verdict) {
   StoredBranch& own = branch_in(index);
   if (own.state == BranchState::kUnsent) {
     own.state = BranchState::kCompleted;
@@ -154,7 +159,8 @@ void TransactionLayer::decide(uint32_t parent, Dispatch& out, Verdict& verdict) 
     const Task task{parent, word.generation()};
     const uint32_t thread = call->upstream.socket % config_.receivers;
     core::Engine::Launch launch;
-    if (engine_.launch(task, Run::kRelayed, call->on_failure, thread, core::now_ns(), launch) == Status::kOk) {
+    if (engine_.launch(task, Run::kRelayed, call->on_failure, thread, core::now_ns(), launch) ==
+        Status::kOk) {
       // Once: a failure route that sends it on again arms the next one itself.
       call->on_failure = kNoRoute;
       call->has_news = false;
@@ -230,7 +236,8 @@ void TransactionLayer::pronounce(Verdict& verdict) {
   if (verdict.parent.index == kNone) return;
   Status status = Status::kOk;
   const size_t size = verdict.bytes.size();
-  conclude_with(verdict.parent, 0, verdict.code, verdict.bytes.data(), size, verdict.to, verdict.is_relayed, status);
+  conclude_with(verdict.parent, 0, verdict.code, verdict.bytes.data(), size, verdict.to, verdict.is_relayed,
+                status);
   // Somebody was quicker. A 2xx to an INVITE goes to the caller all the same.
   if (status != Status::kOk && verdict.is_relayed && verdict.is_invite && size != 0) {
     transport_.send(verdict.bytes.data(), size, verdict.to);
@@ -296,7 +303,8 @@ uint16_t TransactionLayer::status_of(Task task) {
   if (!slots_.is_current(task.index, task.generation)) return 0;
   const Slot& slot = slots_.at(task.index);
   if (is_branch(task)) {
-    const bool is_reply = slot.request != kNoPayload && slot.route_type == static_cast<uint8_t>(RouteType::kReply);
+    const bool is_reply =
+        slot.request != kNoPayload && slot.route_type == static_cast<uint8_t>(RouteType::kReply);
     return is_reply ? message_in(payloads_, slot.request).index.status_code : 0;
   }
   const StoredCall* call = is_message(task) ? call_in(task.index) : nullptr;

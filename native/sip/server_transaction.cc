@@ -58,7 +58,8 @@ PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t 
   return ref;
 }
 
-void TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code, Dispatch& out, bool relayed) {
+void TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code, Dispatch& out,
+                                bool relayed) {
   Slot& slot = slots_.at(index);
   cancel_branches(index, out);
   payloads_.free(slot.reply);
@@ -193,7 +194,8 @@ Status TransactionLayer::suspend_until(Task task, uint64_t delay_ms, uint32_t ro
   Slot& slot = slots_.at(task.index);
   slot.action_ns = now;
   const bool sleeps = group == core::Engine::kOwnThread;
-  slot.entry.store(static_cast<uint8_t>(sleeps ? Entry::kWake : Entry::kRouteBlock), std::memory_order_relaxed);
+  slot.entry.store(static_cast<uint8_t>(sleeps ? Entry::kWake : Entry::kRouteBlock),
+                   std::memory_order_relaxed);
   return engine_.suspend_until(task, now + delay_ms * core::kNsPerMs, round_ms, route, group, thread);
 }
 
@@ -268,7 +270,8 @@ void TransactionLayer::share_variables(Task branch, std::string_view bytes) {
     if (slots_.is_current(branch.index, branch.generation) && is_branch(branch)) {
       const uint32_t parent = waiting_parent(branch_in(branch.index));
       // A script that runs for the call has its own, and reads these without a lock.
-      if (parent != kNone && slots_.word(parent).run() == Run::kRelayed) std::swap(old, slots_.at(parent).variables);
+      if (parent != kNone && slots_.word(parent).run() == Run::kRelayed)
+        std::swap(old, slots_.at(parent).variables);
     }
   }
   payloads_.free(old);
@@ -344,7 +347,8 @@ bool TransactionLayer::leaves_to_branches(Task task) {
     Dispatch out(engine_, transport_);
     Lock lock(table_, task.index);
     bool has_branch = false;
-    for_each_branch(task.index, [&](uint32_t index) { has_branch = has_branch || !branch_in(index).is_discarded; });
+    for_each_branch(task.index,
+                    [&](uint32_t index) { has_branch = has_branch || !branch_in(index).is_discarded; });
     if (!has_branch) return false;
     Word before(0);
     if (slots_.end_run(task.index, task.generation, before, Run::kRelayed) != Status::kOk) return true;

@@ -47,7 +47,8 @@ SipEngine::~SipEngine() {
 int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share,
                       std::string_view advertised) {
   const int fault = transport_.socket(socket).open(local, receive_buffer_bytes, share);
-  if (fault == 0) transactions_.listeners().add(socket, Transport::kUdp, transport_.socket(socket).local(), advertised);
+  if (fault == 0)
+    transactions_.listeners().add(socket, Transport::kUdp, transport_.socket(socket).local(), advertised);
   return fault;
 }
 

@@ -23,19 +23,21 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
   if (source.index.max_forwards == 0) return Status::kTooManyHops;
   if (loops_.is_looped(source.data(), source.size, source.index)) return Status::kLoop;
   RoutePlan plan;
-  if (!plan_route(source.data(), source.size, source.index, listeners_.self(), request.ruri, request.destination, plan))
+  if (!plan_route(source.data(), source.size, source.index, listeners_.self(), request.ruri,
+                  request.destination, plan))
     return Status::kUnroutable;
   Hop to;
   const Destination destination = literal_destination(plan.next_hop, to);
   // Nothing is kept that could wait for a name.
-  if (destination != Destination::kOk || !listeners_.choose_socket(source.from, to)) return Status::kUnroutable;
+  if (destination != Destination::kOk || !listeners_.choose_socket(source.from, to))
+    return Status::kUnroutable;
 
   const Listeners::Listener& own = listeners_.at(to.socket);
   char branch[kBranchIdBytes + kLoopMarkBytes];
   keys_.write_stateless_branch(keys_.transaction(source.data(), source.index, source.index.method), branch);
   loops_.write_mark(source.data(), source.size, source.index, branch + kBranchIdBytes);
-  const std::string via = std::string("SIP/2.0/") + transport_name(own.transport) + " " + own.sent_by + ";branch=" +
-                          std::string(branch, sizeof branch);
+  const std::string via = std::string("SIP/2.0/") + transport_name(own.transport) + " " + own.sent_by +
+                          ";branch=" + std::string(branch, sizeof branch);
   const std::string& in = listeners_.at(source.from.socket).record_route;
   ForwardParts parts;
   parts.data = source.data();
@@ -54,7 +56,8 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
   const bool is_ack = slot.method == static_cast<uint8_t>(Method::kAck);
   if (!is_ack) {
     // Not to be answered by us, and a repetition is a new message.
-    if (const Status status = slots_.answer(task.index, task.generation, true); status != Status::kOk) return status;
+    if (const Status status = slots_.answer(task.index, task.generation, true); status != Status::kOk)
+      return status;
     Lock lock(table_, task.index);
     if (slot.phase != static_cast<uint8_t>(Phase::kStateless)) {
       lock.remove(task.index);
@@ -96,7 +99,9 @@ void TransactionLayer::keep_reason(uint32_t index, const Incoming& incoming, con
     if (line.id == HeaderId::kReason) {
       StoredCall* call = make_call(index);
       const std::string_view value = line.value.of(incoming.data);
-      if (call == nullptr || value.size() > StoredCall::kReasonBytes || value.find_first_of("\r\n") != value.npos) return;
+      if (call == nullptr || value.size() > StoredCall::kReasonBytes ||
+          value.find_first_of("\r\n") != value.npos)
+        return;
       call->reason_bytes = static_cast<uint8_t>(value.size());
       memcpy(call->reason, value.data(), value.size());
       return;

@@ -7,7 +7,8 @@ using core::kNoPayload;
 using core::Slot;
 using core::Word;
 
-Status TransactionLayer::suspend_open(Task task, uint64_t most_ms, uint16_t on_failure, uint32_t& suspension) {
+Status TransactionLayer::suspend_open(Task task, uint64_t most_ms, uint16_t on_failure,
+                                      uint32_t& suspension) {
   const uint64_t now = core::now_ns();
   if (const Status refusal = check_may_suspend(task); refusal != Status::kOk) return refusal;
   Slot& slot = slots_.at(task.index);
@@ -26,7 +27,8 @@ Status TransactionLayer::suspend_open(Task task, uint64_t most_ms, uint16_t on_f
   slot.entry.store(static_cast<uint8_t>(Entry::kSuspendTimeout), std::memory_order_relaxed);
   // The number that it is going to have: nobody else can suspend what this thread runs.
   suspension = slots_.word(task.index).next_suspension().suspension();
-  return engine_.suspend_until(task, now + most_ms * core::kNsPerMs, 1, kNoRoute, core::Engine::kOwnThread, thread);
+  return engine_.suspend_until(task, now + most_ms * core::kNsPerMs, 1, kNoRoute, core::Engine::kOwnThread,
+                               thread);
 }
 
 Status TransactionLayer::undo_suspension(Task task, uint32_t suspension) {
@@ -46,8 +48,8 @@ Status TransactionLayer::continue_with(Task task, uint16_t route, uint16_t group
   const uint32_t receiver = slot.thread.load(std::memory_order_relaxed);
   const uint32_t thread = receiver < config_.receivers ? receiver : 0;
   bool begun = false;
-  const Status status =
-      engine_.resume_with(task, word.suspension(), core::now_ns(), route, group, thread, begun, [](Slot& own) {
+  const Status status = engine_.resume_with(
+      task, word.suspension(), core::now_ns(), route, group, thread, begun, [](Slot& own) {
         own.entry.store(static_cast<uint8_t>(Entry::kRouteBlock), std::memory_order_relaxed);
       });
   // Ended from outside while it was between two threads: its run is ours, and is over.

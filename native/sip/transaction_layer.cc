@@ -25,21 +25,30 @@ TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport
       transport_(transport),
       config_(config),
       listeners_(config.receivers),
-      table_(engine.slots(), engine.slots().size()) {}
+      table_(engine.slots(), engine.slots().size()) {
+  if (config.source_rate != 0) {
+    source_limit_ = std::make_unique<SourceLimit>(
+        SourceLimit::Config{.rate = config.source_rate, .burst = config.source_burst});
+  }
+}
+
+bool TransactionLayer::is_over_limit(const Incoming& incoming) {
+  if (source_limit_ == nullptr || source_limit_->allow(incoming.from.address, core::now_ns())) return false;
+  transport_.counters.limited.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
 
 bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
   transport_.counters.received.fetch_add(1, std::memory_order_relaxed);
   MessageIndex index;
-  IndexLimits limits;
-  limits.max_message_bytes = config_.max_message_bytes;
-  const IndexStatus status = index_message(incoming.data, incoming.size, limits, index);
+  const IndexStatus status = index_message(incoming.data, incoming.size, config_.index_limits(), index);
   if (status == IndexStatus::kKeepAlive) {
     transport_.counters.keep_alives.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   if (status != IndexStatus::kOk) {
     transport_.counters.malformed[static_cast<size_t>(status)].fetch_add(1, std::memory_order_relaxed);
-    if (!is_answerable(index)) return false;
+    if (!is_answerable(index) || is_over_limit(incoming)) return false;
     const std::string reason = std::string("Bad Request (") + index_status_name(status) + ")";
     if (status == IndexStatus::kTooLarge) {
       reply_statelessly(incoming, index, 513, {});
@@ -86,6 +95,7 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   Lock lock(table_, key);
   const uint32_t found = lock.find(key);
   if (found == kNone) {
+    if (is_over_limit(incoming)) return false;
     if (draining_.load(std::memory_order_relaxed)) {
       lock.unlock();
     } else if (accept(lock, incoming, index, key, fresh)) {
@@ -210,6 +220,7 @@ bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& inde
     return false;
   }
   if (draining_.load(std::memory_order_relaxed)) return false;
+  if (is_over_limit(incoming)) return false;
   Lock lock(table_, key);
   return accept(lock, incoming, index, key, fresh);
 }
@@ -224,7 +235,7 @@ bool TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& i
     if (slot_index != kNone) task = Task{slot_index, slots_.word(slot_index).generation()};
   }
   if (slot_index == kNone) {
-    reply_statelessly(incoming, index, 481, {});
+    if (!is_over_limit(incoming)) reply_statelessly(incoming, index, 481, {});
     return false;
   }
   // 200 first, then 487 (RFC 3261 section 9.2), both with the tag that the INVITE's replies carry.

@@ -31,6 +31,7 @@
 #include "sip/loop_check.h"
 #include "sip/reply_builder.h"
 #include "sip/request_builder.h"
+#include "sip/source_limit.h"
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
 #include "sip/transaction_table.h"
@@ -55,6 +56,18 @@ struct TransactionConfig {
   uint32_t fr_inv_ms = 120000;  // fr_inv_timer: timer C
   uint32_t receivers = 1;
   bool has_cancel_event = false;  // the script wants to hear of each CANCEL
+  uint16_t max_headers = IndexLimits{}.max_headers;
+  uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
+  uint16_t max_vias = IndexLimits{}.max_vias;
+  uint32_t source_rate = 0;  // requests a second from one source; 0: no limit
+  uint32_t source_burst = 0;
+
+  IndexLimits index_limits() const {
+    return {.max_message_bytes = max_message_bytes,
+            .max_headers = max_headers,
+            .max_line_bytes = max_line_bytes,
+            .max_vias = max_vias};
+  }
 };
 
 // One datagram as it came in.
@@ -182,7 +195,7 @@ class TransactionLayer : public core::Engine::Handler {
     std::atomic<uint64_t> completed{0};
     std::atomic<uint64_t> cancelled{0};
     std::atomic<uint64_t> timed_out{0};
-    std::atomic<uint64_t> relayed{0};  // branches that were sent
+    std::atomic<uint64_t> relayed{0};   // branches that were sent
     std::atomic<uint64_t> repeated{0};  // requests that were sent again by a timer
   };
   Counters counters;
@@ -195,6 +208,8 @@ class TransactionLayer : public core::Engine::Handler {
   static constexpr uint8_t kTryingSent = 1;
   static constexpr uint8_t kMade = 2;  // t_newtran, or suspended before
 
+  // Asked once for each message that belongs to no transaction here and would be routed or answered.
+  bool is_over_limit(const Incoming& incoming);
   bool on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh);
@@ -269,7 +284,8 @@ class TransactionLayer : public core::Engine::Handler {
   void take_reply(uint32_t index, const ReplyView& reply, Dispatch& out, Verdict& verdict);
   bool offer_reply(uint32_t index, const ReplyView& reply, Dispatch& out);
   void launch_reply_route(uint32_t index, Dispatch& out);
-  void pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out, Verdict& verdict);
+  void pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
+               Verdict& verdict);
   void pass_success(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
                     Verdict& verdict);
   void end_branch(uint32_t index, uint16_t status, core::PayloadRef reply, Dispatch& out, Verdict& verdict);
@@ -307,6 +323,7 @@ class TransactionLayer : public core::Engine::Handler {
   TransactionConfig config_;
   KeyMaker keys_;
   LoopCheck loops_;
+  std::unique_ptr<SourceLimit> source_limit_;  // nullptr: no limit
   FakedRequest faked_;
   Listeners listeners_;
   TransactionTable table_;
