@@ -110,6 +110,7 @@ struct alignas(kCacheLine) Slot {
   uint32_t interval_ms;  // timer G: present interval
   // Written before the slot is published, constant for this life; read by scans. Relaxed, as the key below.
   std::atomic<SlotKind> kind;
+  uint8_t transport;  // sip::Transport that the request came by; constant for this life, read under the lock
 
   // Transaction key. Written before the slot is published and then constant for this life; atomic (relaxed) because a
   // stale handle may read it while the next life is being set up, and finds out under the bucket's lock.

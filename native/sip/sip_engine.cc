@@ -27,7 +27,7 @@ core::EngineConfig engine_config(const SipEngineConfig& config) {
 
 SipEngine::SipEngine(const SipEngineConfig& config)
     : engine_(engine_config(config)),
-      transport_(config.receivers * config.addresses),
+      transport_(engine_, config.receivers * config.addresses),
       transactions_(engine_, transport_, config.transactions),
       tasks_(engine_, config.transactions.max_transactions) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
@@ -39,7 +39,9 @@ SipEngine::~SipEngine() {
 }
 
 int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share) {
-  return transport_.socket(socket).open(local, receive_buffer_bytes, share);
+  const int fault = transport_.socket(socket).open(local, receive_buffer_bytes, share);
+  if (fault == 0) transport_.set_listener(socket, {Transport::kUdp, transport_.socket(socket).local()});
+  return fault;
 }
 
 void SipEngine::start() {
@@ -50,7 +52,16 @@ void SipEngine::start() {
 void SipEngine::stop() {
   stand_in_->stop();
   engine_.stop();
+  transport_.outbox().close();
   for (uint32_t i = 0; i < transport_.size(); ++i) transport_.socket(i).close();
+}
+
+void SipEngine::receive(const Incoming& incoming) {
+  Task fresh{};
+  if (!transactions_.receive(incoming, fresh)) return;
+  const uint32_t receiver = next_receiver_;
+  next_receiver_ = (receiver + 1) % receivers();
+  if (!engine_.post(receiver, fresh)) transactions_.refuse(fresh);
 }
 
 uint32_t SipEngine::read_for(uint32_t socket) {

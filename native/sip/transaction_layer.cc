@@ -17,7 +17,7 @@ char* scratch_buffer() {
   return buffer.get();
 }
 
-TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport,
+TransactionLayer::TransactionLayer(core::Engine& engine, Transports& transport,
                                    const TransactionConfig& config)
     : engine_(engine),
       slots_(engine.slots()),
@@ -147,6 +147,7 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
     slot.timer_linked = 0;
     slot.trying = early_trying ? kTryingSent : 0;
     slot.interval_ms = 0;
+    slot.transport = static_cast<uint8_t>(incoming.from.transport);
     slot.thread.store(kNone, std::memory_order_relaxed);
     slot.key_high.store(key.high, std::memory_order_relaxed);
     slot.key_low.store(key.low, std::memory_order_relaxed);

@@ -23,7 +23,7 @@
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
 #include "sip/transaction_table.h"
-#include "sip/udp_transport.h"
+#include "sip/transports.h"
 
 namespace sip_async::sip {
 
@@ -41,7 +41,7 @@ struct TransactionConfig {
   bool auto_100 = true;
 };
 
-// One datagram as it came in.
+// One message as it came in: a datagram, or what a stream was cut into.
 struct Incoming {
   const char* data;
   size_t size;
@@ -54,10 +54,16 @@ enum class Outcome : uint8_t { kPending = 0, kEnded = 1, kThrew = 2, kDropped = 
 
 class TransactionLayer : public core::Engine::Handler {
  public:
-  TransactionLayer(core::Engine& engine, UdpTransport& transport, const TransactionConfig& config);
+  TransactionLayer(core::Engine& engine, Transports& transport, const TransactionConfig& config);
 
   // Receiver side. True: `fresh` is a new message for requestRoute, and the caller hands it to a thread.
   bool receive(const Incoming& incoming, Task& fresh);
+  // A stream cannot be cut any further behind this request, of which only the headers are there: answers it if it can be.
+  void reject_framing(const Incoming& incoming, uint16_t code, std::string_view reason);
+  // A connection has ended; nothing comes from it or goes to it any more.
+  void flow_closed(uint32_t) {}
+  // No connection to this place could be opened.
+  void hop_failed(const Hop&) {}
   // The caller of receive() could not hand it over: 503.
   void refuse(Task fresh);
 
@@ -135,6 +141,8 @@ class TransactionLayer : public core::Engine::Handler {
   [[nodiscard]] bool complete(uint32_t index, core::PayloadRef reply, uint16_t code);
   void release(Lock& lock, uint32_t index);
   void free_request(uint32_t index);
+  // How long a transaction that is over absorbs what may still come: timers I and J.
+  uint32_t wait_of(const core::Slot& slot) const;
   core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
@@ -145,7 +153,7 @@ class TransactionLayer : public core::Engine::Handler {
   core::Engine& engine_;
   core::SlotTable& slots_;
   core::PayloadPool& payloads_;
-  UdpTransport& transport_;
+  Transports& transport_;
   TransactionConfig config_;
   KeyMaker keys_;
   FakedRequest faked_;

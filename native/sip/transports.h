@@ -1,0 +1,75 @@
+// All ways out of an engine: UDP sockets of its own, one for each receiver, and the outbox for connections; and what is
+// counted about the traffic.
+//
+// Ground rules
+// - Any thread sends. UDP leaves from that very thread; what goes by a connection waits in the outbox for the thread that
+//   owns the connections.
+// - Listeners are set before the engine starts and constant from then on.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "sip/hop.h"
+#include "sip/outbox.h"
+#include "sip/udp_socket.h"
+
+namespace sip_async::sip {
+
+struct TransportCounters {
+  // Statistics; any thread counts, stats() reads; relaxed, nothing is published through them.
+  std::atomic<uint64_t> received{0};
+  std::atomic<uint64_t> sent{0};
+  std::atomic<uint64_t> send_failed{0};
+  std::atomic<uint64_t> retransmissions_absorbed{0};
+  std::atomic<uint64_t> acks_absorbed{0};
+  std::atomic<uint64_t> keep_alives{0};
+  std::atomic<uint64_t> stray_responses{0};
+  std::atomic<uint64_t> refused{0};           // 503 without a route: no slot left, or closing
+  std::atomic<uint64_t> replies_not_kept{0};  // sent, but no block left to keep it for retransmissions
+  std::atomic<uint64_t> stood_in{0};          // read by the stand-in thread
+  std::atomic<uint64_t> malformed[static_cast<size_t>(IndexStatus::kCount)] = {};
+};
+
+// What stands behind a socket number. A stream listener has no descriptor here.
+struct Listener {
+  Transport transport = Transport::kUdp;
+  Address local;
+};
+
+class Transports {
+ public:
+  Transports(core::Engine& engine, uint32_t sockets)
+      : sockets_(sockets), listeners_(sockets), outbox_(engine) {
+    for (auto& socket : sockets_) socket = std::make_unique<UdpSocket>();
+  }
+  uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }
+  UdpSocket& socket(uint32_t number) { return *sockets_[number]; }
+
+  const Listener& listener(uint32_t number) const { return listeners_[number]; }
+  void set_listener(uint32_t number, const Listener& listener) { listeners_[number] = listener; }
+  Outbox& outbox() { return outbox_; }
+
+  // `server_name`: whom the certificate must name when a TLS connection has to be opened for this; without it, the address.
+  void send(const char* data, size_t size, const Hop& to, std::string_view server_name = {}) {
+    const bool taken = to.transport == Transport::kUdp ? sockets_[to.socket]->send(data, size, to.address)
+                                                       : outbox_.push(data, size, to, server_name);
+    if (taken) {
+      counters.sent.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      counters.send_failed.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+
+  TransportCounters counters;
+
+ private:
+  std::vector<std::unique_ptr<UdpSocket>> sockets_;
+  std::vector<Listener> listeners_;
+  Outbox outbox_;
+};
+
+}  // namespace sip_async::sip
