@@ -13,6 +13,8 @@ import { readListen } from './listen.ts';
 import { integer, isRecord, oneOf, readObject, text, zeroOrOne } from './read.ts';
 import type { RouteNames } from './routes.ts';
 import { checkEvents, checkTkvEvent, readRoutes, ROUTE_KEYS } from './routes.ts';
+import type { StreamConfig, TlsConfig } from './streams.ts';
+import { checkTls, streamConfig, streamShape, tlsConfig } from './streams.ts';
 
 /** A checked configuration with every default filled in. It holds no function, so that threads can be sent it. */
 export interface ProxyConfig {
@@ -35,6 +37,8 @@ export interface ProxyConfig {
   maxTransactions: number;
   maxMessageBytes: number;
   recvBufferBytes: number;
+  streams: StreamConfig;
+  tls: TlsConfig | null;
   /** The absolute path of the control socket. */
   control: string | null;
   log: LogLevel;
@@ -73,6 +77,7 @@ const settingsShape = {
   maxTransactions: integer(LIMITS.maxTransactions).optional(),
   maxMessageBytes: integer(LIMITS.maxMessageBytes).optional(),
   recvBuffer: integer(LIMITS.recvBufferBytes).optional(),
+  ...streamShape,
   log: oneOf(LOG_LEVELS).optional(),
   modparam: z
     .strictObject({
@@ -180,10 +185,13 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
   }
   checkEvents(routes.eventRoute, tkv.eventRoute, faults);
   if (tkv.eventRoute !== null) checkTkvEvent(tkv.eventRoute, routes.eventRoute, pathOf('asyncTkvEvcb'), faults);
+  const listen = over.listen ?? own.listen ?? readListen(DEFAULTS.listen, ['listen'], faults);
+  const tls = tlsConfig(values.tls);
+  checkTls(tls, pathOf('tls'), listen, pathOf('listen'), faults);
   faults.throwIfAny();
 
   return {
-    listen: over.listen ?? own.listen ?? readListen(DEFAULTS.listen, ['listen'], faults),
+    listen,
     children: values.children ?? DEFAULTS.children,
     groups: [
       plainGroup(MODULE_GROUP, module.workers ?? DEFAULTS.moduleWorkers),
@@ -211,6 +219,8 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     maxTransactions: values.maxTransactions ?? DEFAULTS.maxTransactions,
     maxMessageBytes: values.maxMessageBytes ?? DEFAULTS.maxMessageBytes,
     recvBufferBytes: values.recvBuffer ?? DEFAULTS.recvBufferBytes,
+    streams: streamConfig(values),
+    tls,
     control: over.control ?? own.control,
     log: values.log ?? DEFAULTS.log,
     routes,
