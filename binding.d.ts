@@ -37,6 +37,10 @@ export interface Constants {
   readonly shared: { readonly limits: readonly string[]; readonly stats: readonly string[]; readonly mostTables: number; readonly mostEntries: number; readonly mostBytes: number; readonly usualEntries: number; readonly usualBytes: number; readonly entryBytes: number };
   /** group number that stands for "the thread that suspended". */
   readonly ownThread: number;
+  /** Names of the transports by number; the first, UDP, has no connections. */
+  readonly transports: readonly ('udp' | 'tcp' | 'tls' | 'ws' | 'wss')[];
+  /** Positions of what streamTake says of a message; `words` is how many words it wants. */
+  readonly outgoing: { readonly words: number; readonly flow: number; readonly transport: number; readonly socket: number; readonly port: number; readonly nameBytes: number };
   /** The most that the data of a task, or the variables of a transaction, may take. */
   readonly maxDataBytes: number;
   /** Names of the values of one row of engineWaiting, in order. */
@@ -50,7 +54,7 @@ export type StatusName =
 export type FieldName =
   | 'method' | 'ruri' | 'callId' | 'fromUri' | 'fromUser' | 'fromTag' | 'toUri' | 'toUser' | 'toTag' | 'contact'
   | 'userAgent' | 'body' | 'srcIp' | 'cseqMethod' | 'reason';
-export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'end';
+export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'end' | 'transport';
 
 export interface Binding {
   readonly constants: Constants;
@@ -70,6 +74,8 @@ export interface Binding {
   engineListen(engine: number, socket: number, host: string, port: number, receiveBufferBytes: number, share: boolean, advertised: string): number;
   /** Another name of the proxy, before engineStart; port 0 is any. */
   engineAddAlias(engine: number, host: string, port: number): void;
+  /** Makes known what a socket number of a stream listener stands for: address * receivers. False for a host that is no address. */
+  engineListenStream(engine: number, socket: number, transport: number, host: string, port: number, advertised: string): boolean;
   /** Starts ticker and stand-in. */
   engineStart(engine: number): void;
   /** New requests get 503 from now on; with `tasks` no data task or event is taken either. */
@@ -103,6 +109,29 @@ export interface Binding {
   /** Keeps the event loop alive (true) or not. */
   channelRef(channel: number, ref: boolean): void;
   channelClose(channel: number): void;
+
+  /**
+   * Streams. Connections belong to thread 0; a flow is a connection's number, never 0. `onOutgoing()` is called when streamTake
+   * has something to give.
+   */
+  streamOpen(channel: number, onOutgoing: () => void): void;
+  /** A whole message of a connection. A new request goes to the receivers in turn. False when host is no address. */
+  streamReceive(channel: number, socket: number, flow: number, transport: number, host: string, port: number, bytes: Uint8Array): boolean;
+  /** The headers of a request whose length cannot be told, and so the last of its stream: answered, if it can be. */
+  streamReject(channel: number, socket: number, flow: number, transport: number, host: string, port: number, bytes: Uint8Array, code: number, reason: string): boolean;
+  /**
+   * The next message to be sent, or null. `out` gets what constants.outgoing says. A flow of 0 wants a connection to the host
+   * (streamHost) and port, and so does a flow that is gone; the first `nameBytes` bytes are the name that a TLS server must have.
+   */
+  streamTake(channel: number, out: Uint32Array): Buffer | null;
+  /** The host of the message that streamTake described in `out`, as text. */
+  streamHost(out: Uint32Array): string;
+  /** A connection has ended. */
+  streamClosed(channel: number, flow: number): void;
+  /** No connection to this place could be opened. */
+  streamFailed(channel: number, transport: number, host: string, port: number): void;
+  /** Nothing is taken to be sent any more; what waits is dropped. */
+  streamStop(channel: number): void;
 
   reply(channel: number, index: number, generation: number, code: number, reason: string, extraLines: string, stateless: boolean): Status;
   newTransaction(channel: number, index: number, generation: number): Status;

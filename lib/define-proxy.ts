@@ -89,9 +89,28 @@ export interface SourceRate {
   burst?: number;
 }
 
+/** Certificates for `tls` and `wss`; files are read once, at the start. */
+export interface TlsSettings {
+  /** The private key: PEM text, or the path of a file. */
+  key?: string;
+  /** The certificate, followed by those in between up to the authority: PEM text, or the path of a file. */
+  cert?: string;
+  /** The authorities that certificates of others are checked against, in place of the system's: PEM text, or a path. */
+  ca?: string;
+  /** 1 takes only clients that show a certificate which `ca` vouches for. The default is 0. */
+  requestCert?: 0 | 1 | boolean;
+  /** 0 connects to servers whatever their certificate says: for tests. The default is 1. */
+  verifyServer?: 0 | 1 | boolean;
+  /** The oldest version that is spoken. The default is `TLSv1.2`. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
 /** Everything of a definition but its routes; also what `startProxy` and the command line override. */
 export interface ProxySettings {
-  /** The sockets to bind, as `udp:127.0.0.1:5060` or `udp:[::1]:5060`; port 0 takes any free port. */
+  /**
+   * The sockets to bind, as `udp:127.0.0.1:5060` or `udp:[::1]:5060`; port 0 takes any free port. The transports are `udp`,
+   * `tcp`, `tls`, `ws` and `wss`; `tls` and `wss` need {@link tls}.
+   */
   listen?: string | readonly string[];
   /** Threads that run `requestRoute`, 1 to 64; the main thread is the first. The default is 1. */
   children?: number;
@@ -123,6 +142,28 @@ export interface ProxySettings {
   advertise?: string;
   /** Name servers in place of the system's, and the milliseconds that looking up a target may take, 5000 by default. */
   dns?: { servers?: readonly string[]; timeout?: number };
+  /** Connections that are open at a time, both ways, 1 to 1,000,000 (`tcp_max_connections`). The default is 10,000. */
+  maxConnections?: number;
+  /** Connections from one address (`tcp_accept_iplimit`), 1 to 1,000,000. There is no such limit by default. */
+  maxConnectionsPerSource?: number;
+  /**
+   * Seconds after which a connection without traffic is closed (`tcp_connection_lifetime`), up to a day. The default is 180:
+   * clients send keep-alives every 120 s at the latest (RFC 5626 section 4.4.1).
+   */
+  connectionIdle?: number;
+  /** Seconds that opening a connection may take (`tcp_connect_timeout`), TLS included. The default is 10. */
+  connectTimeout?: number;
+  /** Seconds that a client may take for the TLS and WebSocket handshakes, together. The default is 10. */
+  handshakeTimeout?: number;
+  /** Seconds from the first byte of a message to its last. The default is 20. */
+  messageTimeout?: number;
+  /**
+   * Bytes that may wait for a peer to read them (`tcp_conn_wq_max`), 65,536 up to 1 GiB; behind that the connection is closed.
+   * The default is 262,144.
+   */
+  connectionSendBuffer?: number;
+  /** Certificates for `tls` and `wss`. */
+  tls?: TlsSettings;
   /**
    * A Unix socket on which `sip-async ps`, `cancel` and `stats` reach the proxy: its path, at most 107 bytes, relative to the
    * working directory. It has mode 0600, and is removed when the proxy begins to close. There is none by default.

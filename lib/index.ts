@@ -7,6 +7,7 @@ export type {
   RouteHandler,
   SourceRate,
   SworkerParams,
+  TlsSettings,
   TmParams,
 } from './define-proxy.ts';
 export { SipAsyncError } from './errors.ts';
@@ -14,6 +15,8 @@ export type { ErrorCode } from './errors.ts';
 export type { LogLevel } from './config/limits.ts';
 export type { BoundAddress } from './bound-address.ts';
 export type { Message } from './message.ts';
+export type { ConnectionCounters } from './transport/counters.ts';
+export type { Transport } from './transport/transport.ts';
 export type { ParsedMessage } from './message-reader.ts';
 export type { Handle, SuspendedEntry } from './suspended.ts';
 export type { TkvEvent } from './async/data-task.ts';

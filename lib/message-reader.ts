@@ -3,8 +3,9 @@ import { native } from './binding.ts';
 import { makeError } from './errors.ts';
 import type { Runtime } from './runtime.ts';
 import { checkText } from './tm/arguments.ts';
+import type { Transport } from './transport/transport.ts';
 
-const { field: FIELD, number: NUMBER, methods: METHODS } = native.constants;
+const { field: FIELD, number: NUMBER, methods: METHODS, transports: TRANSPORTS } = native.constants;
 
 /** A SIP message whole, as the `sip` package's `parse` gives it. */
 export type ParsedMessage = Record<string, unknown>;
@@ -119,8 +120,9 @@ export class MessageReader {
     return this.#number(NUMBER.srcPort);
   }
   /** The transport it came by (`$proto`). */
-  get proto(): 'udp' {
-    return 'udp';
+  get proto(): Transport | null {
+    const number = this.#number(NUMBER.transport);
+    return number === null ? null : TRANSPORTS[number]!;
   }
   /** A copy of the message as it was received; `null` once the call has ended (`$mb`). */
   get raw(): Buffer | null {

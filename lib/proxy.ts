@@ -21,6 +21,9 @@ import type { ProxyStats } from './stats.ts';
 import { cancelWaiting, continueSuspended, listWaiting } from './suspended.ts';
 import type { Handle, SuspendedEntry } from './suspended.ts';
 import { checkText } from './tm/arguments.ts';
+import { Streams } from './transport/streams.ts';
+import { loadTls } from './transport/tls.ts';
+import type { TlsMaterial } from './transport/tls.ts';
 import { moduleUrl } from './workers/module-url.ts';
 import { workerPlaces } from './workers/place.ts';
 import type { Place, WorkerInput } from './workers/place.ts';
@@ -48,6 +51,7 @@ export class Proxy {
   readonly #config: ProxyConfig;
   readonly #runtime: Runtime;
   readonly #pool: WorkerPool;
+  readonly #streams: Streams;
   readonly #control: ControlServer | null;
   #closing: Promise<CloseReport> | undefined;
   #deadlineMs = Infinity;
@@ -60,6 +64,7 @@ export class Proxy {
     config: ProxyConfig,
     runtime: Runtime,
     pool: WorkerPool,
+    streams: Streams,
     addresses: BoundAddress[],
     control: ControlServer | null,
   ) {
@@ -67,6 +72,7 @@ export class Proxy {
     this.#config = config;
     this.#runtime = runtime;
     this.#pool = pool;
+    this.#streams = streams;
     this.#control = control;
     this.addresses = addresses;
     control?.serve({
@@ -142,7 +148,7 @@ export class Proxy {
 
   /** Statistics as plain numbers. After `close()` they are those of the end. */
   stats(): ProxyStats {
-    return this.#lastStats ?? readStats(this.#engine, this.#config);
+    return this.#lastStats ?? readStats(this.#engine, this.#config, this.#streams.counters);
   }
 
   /**
@@ -171,6 +177,7 @@ export class Proxy {
     const engine = this.#engine;
     native.engineStopIntake(engine, false);
     this.#control?.withdraw();
+    this.#streams.stopListening();
     const open = native.engineInScript(engine);
     while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
       await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
@@ -179,12 +186,13 @@ export class Proxy {
     const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
     const dropped = native.engineDropTasks(engine);
     this.#control?.close();
+    await this.#streams.close();
     await this.#pool.close();
     native.channelClose(this.#runtime.channel);
     // Handlers that have not settled are nobody's any more, in this thread as in those that ended.
     const threads = [0, ...workerPlaces(this.#config).map(({ thread }) => thread)];
     for (const thread of threads) native.engineThreadGone(engine, thread);
-    this.#lastStats = readStats(engine, this.#config);
+    this.#lastStats = readStats(engine, this.#config, { ...this.#streams.counters });
     native.engineStop(engine);
     return { drained: Math.max(0, open - answered - dropped), answered, dropped };
   }
@@ -203,9 +211,13 @@ async function numericHost(address: ListenAddress): Promise<string> {
   }
 }
 
-async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]> {
-  const bound: BoundAddress[] = [];
+async function bindDatagrams(engine: number, config: ProxyConfig): Promise<(BoundAddress | undefined)[]> {
+  const bound: (BoundAddress | undefined)[] = [];
   for (const [number, address] of config.listen.entries()) {
+    if (address.transport !== 'udp') {
+      bound.push(undefined);
+      continue;
+    }
     const host = await numericHost(address);
     let { port } = address;
     for (let child = 0; child < config.children; child += 1) {
@@ -230,6 +242,21 @@ async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]
       port = result; // a free port was asked for: the other receivers take the same
     }
     bound.push(new BoundAddress(address.transport, host, port));
+  }
+  return bound;
+}
+
+/** Binds what `bindDatagrams` has left: connections may come at once, so everything else is ready then. */
+async function bindStreams(
+  streams: Streams,
+  config: ProxyConfig,
+  datagrams: readonly (BoundAddress | undefined)[],
+): Promise<BoundAddress[]> {
+  const bound: BoundAddress[] = [];
+  for (const [number, datagram] of datagrams.entries()) {
+    const address = config.listen[number]!;
+    if (address.transport === 'udp') bound.push(datagram!);
+    else bound.push(await streams.listen(number, address.transport, await numericHost(address), address.port));
   }
   return bound;
 }
@@ -301,10 +328,11 @@ export async function startProxyWith(
   const chosen = definition as ProxyDefinition;
   if (chosen.log === undefined && overrides?.log === undefined) config.log = defaultLog;
 
+  const tls = await loadTls(config.tls);
   const logger = makeLogger(config.log, 'receiver 0');
   const control = config.control === null ? null : await ControlServer.open(config.control, logger);
   try {
-    return await launch(url, chosen, config, logger, control);
+    return await launch(url, chosen, config, tls, logger, control);
   } catch (error) {
     control?.close();
     throw error;
@@ -315,6 +343,7 @@ async function launch(
   url: string,
   chosen: ProxyDefinition,
   config: ProxyConfig,
+  tls: TlsMaterial,
   logger: Logger,
   control: ControlServer | null,
 ): Promise<Proxy> {
@@ -323,19 +352,24 @@ async function launch(
   const entry = new URL('./workers/entry.js', import.meta.url);
   const inputFor = (place: Place): WorkerInput => ({ engine, moduleUrl: url, config, place });
   const pool = new WorkerPool({ engine, entry, inputFor, keepAlive: true }, logger);
+  let streams: Streams | undefined;
   try {
-    const addresses = config.async.mode === 1 ? [] : await bind(engine, config);
+    const datagrams = config.async.mode === 1 ? [] : await bindDatagrams(engine, config);
     for (const { host, port } of config.aliases) native.engineAddAlias(engine, host, port);
     await pool.start(workerPlaces(config));
     const script = new Script(runtime);
     runtime.channel = native.channelOpen(engine, 0, -1, 0, script.records, script.onBatch);
+    streams = new Streams(engine, runtime.channel, config, tls);
+    const addresses = await bindStreams(streams, config, datagrams);
+    // Behind all listeners, which no other thread may be reading while they are added.
     native.engineStart(engine);
     if (config.async.mode === 0) {
       native.channelListen(runtime.channel);
       pool.listen();
     }
-    return new Proxy(engine, config, runtime, pool, addresses, control);
+    return new Proxy(engine, config, runtime, pool, streams, addresses, control);
   } catch (error) {
+    await streams?.close();
     await pool.close();
     if (runtime.channel >= 0) native.channelClose(runtime.channel);
     native.engineStop(engine);

@@ -1,5 +1,6 @@
 import { native } from './binding.ts';
 import type { ProxyConfig } from './config/schema.ts';
+import type { ConnectionCounters } from './transport/counters.ts';
 
 /** Percentiles of a time, in milliseconds. */
 export interface Percentiles {
@@ -90,15 +91,16 @@ export interface ProxyStats {
   tasks: TaskStats;
   groups: Record<string, GroupStats>;
   transport: {
-    /** Datagrams. */
+    /** Datagrams, and messages of connections. */
     received: number;
     sent: number;
-    /** Datagrams that the kernel did not take. */
+    /** Datagrams that the kernel did not take, and messages that found the queue to the connections full. */
     sendFailed: number;
     /** Messages refused, by reason. */
     malformed: Record<string, number>;
     retransmissionsAbsorbed: number;
     acksAbsorbed: number;
+    /** Keep-alives: datagrams of CR LF, and those of connections that were answered. */
     keepAlives: number;
     /** Responses that belong to nothing here. */
     strayResponses: number;
@@ -110,7 +112,7 @@ export interface ProxyStats {
     repliesNotKept: number;
     /** Datagrams read while a receiver's event loop was stuck. */
     stoodIn: number;
-  };
+  } & ConnectionCounters;
   memory: MemoryStats;
 }
 
@@ -177,7 +179,7 @@ export function readGroups(engine: number, groups: readonly { name: string }[]):
 }
 
 /** Reads the statistics of a proxy. */
-export function readStats(engine: number, config: ProxyConfig): ProxyStats {
+export function readStats(engine: number, config: ProxyConfig, connections: ConnectionCounters): ProxyStats {
   const of = readFigures(engine);
   const malformed = figures(native.constants.malformed, (out) => native.malformedStats(engine, out));
   return {
@@ -201,12 +203,13 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       malformed: Object.fromEntries(Object.entries(malformed).filter(([, count]) => count > 0)),
       retransmissionsAbsorbed: of('retransmissionsAbsorbed'),
       acksAbsorbed: of('acksAbsorbed'),
-      keepAlives: of('keepAlives'),
       strayResponses: of('strayResponses'),
       refused: of('refused'),
       limited: of('limited'),
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),
+      ...connections,
+      keepAlives: of('keepAlives') + connections.keepAlives,
     },
     memory: readMemory(of),
   };

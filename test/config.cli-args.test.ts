@@ -102,7 +102,7 @@ describe('parseCliArgs', () => {
     ['run a.mjs --children 1.5', '--children: expected an integer from 1 to 64, got 1.5'],
     ['run a.mjs --async-workers 257', '--async-workers: expected an integer from 0 to 256, got 257'],
     ['run a.mjs --timeout 1e3', '--timeout: expected an integer from 0 to 86400000, got 1e3'],
-    ['run a.mjs --listen tcp:127.0.0.1:0', '--listen: transport tcp is not supported yet'],
+    ['run a.mjs --listen tpc:127.0.0.1:0', '--listen: unknown transport tpc in "tpc:127.0.0.1:0", did you mean tcp?'],
     [
       'run a.mjs --listen 127.0.0.1',
       '--listen: expected an address as \'udp:127.0.0.1:5060\' or \'udp:[::1]:5060\', got the string "127.0.0.1"',

@@ -15,14 +15,18 @@ describe('parseListen', () => {
     expect(parseListen(text)).toEqual({ transport: 'udp', host, port });
   });
 
-  it.each(['tcp', 'tls', 'ws', 'wss', 'TCP'])('knows %s, but not yet', (transport) => {
-    expect(parseListen(`${transport}:127.0.0.1:5060`)).toBe(
-      `transport ${transport.toLowerCase()} is not supported yet`,
+  it.each(['udp', 'tcp', 'tls', 'ws', 'wss', 'TCP', 'Wss'])('knows %s', (transport) => {
+    const address = { transport: transport.toLowerCase(), host: '127.0.0.1', port: 5060 };
+    expect(parseListen(`${transport}:127.0.0.1:5060`)).toEqual(address);
+    expect(parseListen(`${transport}:::1:5060`)).toBe(
+      `an IPv6 address stands in brackets: ${transport.toLowerCase()}:[::1]:5060`,
     );
   });
 
   it.each([
     ['upd:127.0.0.1:5060', 'unknown transport upd in "upd:127.0.0.1:5060", did you mean udp?'],
+    ['tpc:127.0.0.1:5060', 'unknown transport tpc in "tpc:127.0.0.1:5060", did you mean tcp?'],
+    ['wsss:127.0.0.1:5060', 'unknown transport wsss in "wsss:127.0.0.1:5060", did you mean wss?'],
     ['sctp:127.0.0.1:5060', /^unknown transport sctp/],
     ['udp:::1:5060', 'an IPv6 address stands in brackets: udp:[::1]:5060'],
     ['udp:127.0.0.1:65536', 'expected a port from 0 to 65535, got 65536'],

@@ -62,7 +62,7 @@ describe('overrides', () => {
     ['x', 'overrides: expected an object, got the string "x"'],
     [{ children: 0 }, 'overrides.children: expected an integer from 1 to 64, got 0'],
     [{ childern: 1 }, 'overrides.childern: unknown key, did you mean children?'],
-    [{ listen: ['udp:127.0.0.1:0', 'ws:127.0.0.1:0'] }, 'overrides.listen[1]: transport ws is not supported yet'],
+    [{ listen: ['udp:127.0.0.1:0', 'wss:127.0.0.1:0'] }, 'overrides.listen: transport wss needs tls.key and tls.cert'],
     [{ asyncWorkersGroup: ['name=a;workers=x'] }, 'overrides.asyncWorkersGroup[0].workers: expected an integer from 1 to 256, got the string "x"'],
     [{ asyncWorkersGroup: ['name=default;workers=1'] }, 'overrides.asyncWorkersGroup[0].name: the group "default" is defined already, by asyncWorkers'],
     [{ modparam: { async: { mode: 2 } } }, 'overrides.modparam.async.mode: expected 0 or 1, got 2'],

@@ -28,6 +28,10 @@ export const LIMITS = {
   sourceRate: { min: 1, max: 1_000_000 },
   sourceBurst: { min: 1, max: 1_000_000 },
   recvBufferBytes: { min: 4_096, max: 1_073_741_824 },
+  maxConnections: { min: 1, max: 1_000_000 },
+  connectionSeconds: { min: 1, max: 86_400 },
+  // Less would not hold the largest message.
+  connectionSendBytes: { min: 65_536, max: 1_073_741_824 },
   groupWorkers: { min: 1, max: 256 },
   groupUsleepUs: { min: 0, max: 10_000_000 },
   groupMaxQueue: { min: 1, max: 16_777_216 },
@@ -56,6 +60,13 @@ export const DEFAULTS = {
   // As many hops as the Max-Forwards that RFC 3261 recommends allows.
   maxVias: 70,
   recvBufferBytes: 4 * 1024 * 1024,
+  maxConnections: 10_000,
+  // RFC 5626 lets clients wait up to 120 s between keep-alives; Kamailio's 120 s would end some of them just before.
+  connectionIdle: 180,
+  connectTimeout: 10,
+  handshakeTimeout: 10,
+  messageTimeout: 20,
+  connectionSendBuffer: 262_144,
   log: 'silent',
   groupMaxQueue: 1_024,
   moduleWorkers: 1,

@@ -15,6 +15,8 @@ import { readAdvertise, readAliases, readDns } from './names.ts';
 import type { DnsConfig, HostAndPort } from './names.ts';
 import type { RouteNames } from './routes.ts';
 import { checkEvents, checkTkvEvent, readRoutes, ROUTE_KEYS } from './routes.ts';
+import type { StreamConfig, TlsConfig } from './streams.ts';
+import { checkTls, streamConfig, streamShape, tlsConfig } from './streams.ts';
 
 /** A checked configuration with every default filled in. It holds no function, so that threads can be sent it. */
 export interface ProxyConfig {
@@ -47,6 +49,8 @@ export interface ProxyConfig {
   /** The host that Via and Record-Route name, or the address of the socket. */
   advertise: string | null;
   dns: DnsConfig;
+  streams: StreamConfig;
+  tls: TlsConfig | null;
   /** The absolute path of the control socket. */
   control: string | null;
   log: LogLevel;
@@ -94,6 +98,7 @@ const settingsShape = {
     .strictObject({ rate: integer(LIMITS.sourceRate), burst: integer(LIMITS.sourceBurst).optional() })
     .optional(),
   recvBuffer: integer(LIMITS.recvBufferBytes).optional(),
+  ...streamShape,
   log: oneOf(LOG_LEVELS).optional(),
   modparam: z
     .strictObject({
@@ -210,10 +215,13 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
   }
   checkEvents(routes.eventRoute, tkv.eventRoute, faults);
   if (tkv.eventRoute !== null) checkTkvEvent(tkv.eventRoute, routes.eventRoute, pathOf('asyncTkvEvcb'), faults);
+  const listen = over.listen ?? own.listen ?? readListen(DEFAULTS.listen, ['listen'], faults);
+  const tls = tlsConfig(values.tls);
+  checkTls(tls, pathOf('tls'), listen, pathOf('listen'), faults);
   faults.throwIfAny();
 
   return {
-    listen: over.listen ?? own.listen ?? readListen(DEFAULTS.listen, ['listen'], faults),
+    listen,
     children: values.children ?? DEFAULTS.children,
     groups: [
       plainGroup(MODULE_GROUP, module.workers ?? DEFAULTS.moduleWorkers),
@@ -248,6 +256,8 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     aliases: over.aliases ?? own.aliases ?? [],
     advertise: over.advertise ?? own.advertise,
     dns: over.dns ?? own.dns ?? {},
+    streams: streamConfig(values),
+    tls,
     control: over.control ?? own.control,
     log: values.log ?? DEFAULTS.log,
     routes,

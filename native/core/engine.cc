@@ -387,12 +387,15 @@ Status Engine::conclude(Task task, uint64_t flags, Run& was) {
 bool Engine::post(uint32_t thread, Task task) {
   // Read from a slot that a sleeper has just left, and that a task without a thread has taken since.
   if (thread >= inboxes_.size()) return false;
-  Inbox& inbox = *inboxes_[thread];
-  if (!inbox.queue.try_push(task.bits())) return false;
-  // Acquire: pairs with attach().
-  Wakeable* target = inbox.wakeable.load(std::memory_order_acquire);
-  if (target != nullptr) target->wake();
+  if (!inboxes_[thread]->queue.try_push(task.bits())) return false;
+  wake(thread);
   return true;
+}
+
+void Engine::wake(uint32_t thread) {
+  // Acquire: pairs with attach().
+  Wakeable* target = inboxes_[thread]->wakeable.load(std::memory_order_acquire);
+  if (target != nullptr) target->wake();
 }
 
 uint32_t Engine::take_inbox(uint32_t thread, Task* tasks, uint32_t most) {

@@ -110,6 +110,9 @@ class Engine {
 
   // Puts a task into a thread's own inbox and wakes it. False when the inbox is full, or the thread is none.
   bool post(uint32_t thread, Task task);
+  // Wakes a thread that has work elsewhere than in its inbox. The work is published before, by a sequentially consistent
+  // operation or a push into a TaskQueue.
+  void wake(uint32_t thread);
   uint32_t take_inbox(uint32_t thread, Task* tasks, uint32_t most);
   bool inbox_empty(uint32_t thread) { return inboxes_[thread]->queue.size() == 0; }
   void attach(uint32_t thread, Wakeable* wakeable);

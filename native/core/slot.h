@@ -116,6 +116,7 @@ struct alignas(kCacheLine) Slot {
   std::atomic<uint8_t> entry;
   // The owner's: the kind of route that the script is in. A number of the layer above.
   uint8_t route_type;
+  uint8_t transport;  // sip::Transport that the request came by; constant for this life, read under the lock
 
   // Transaction key. Written before the slot is published and then constant for this life; atomic (relaxed) because a
   // stale handle may read it while the next life is being set up, and finds out under the bucket's lock.

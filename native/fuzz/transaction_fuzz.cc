@@ -29,7 +29,7 @@ class Script {
                  .payload_bytes = 1 << 20,
                  .receivers = 1,
                  .groups = {{.name = "default", .workers = 1}}}),
-        transport_(1),
+        transport_(engine_, 1),
         layer_(engine_, transport_, {.max_transactions = kSlots / 2, .max_message_bytes = 65507}) {
     sip::Address local;
     require(sip::Address::parse("127.0.0.1", 0, local));
@@ -107,7 +107,7 @@ class Script {
   }
 
   core::Engine engine_;
-  sip::UdpTransport transport_;
+  sip::Transports transport_;
   sip::TransactionLayer layer_;
   std::vector<Task> running_;
 };

@@ -127,6 +127,9 @@ napi_value message_number(napi_env env, napi_callback_info info) {
       case Number::kEnd:
         value = request.index.body.offset + request.index.body.length;
         break;
+      case Number::kTransport:
+        value = static_cast<double>(request.from.transport);
+        break;
     }
   });
   if (!there) return make_null(env);

@@ -96,6 +96,7 @@ void Channel::listen() {
   sip::SipEngine& engine = *entry_->engine;
   for (uint32_t socket = place_.thread; socket < engine.transport().size(); socket += engine.receivers()) {
     auto watch = std::make_unique<Watch>(Watch{this, socket, nullptr});
+    if (engine.transport().socket(socket).fd() < 0) continue;  // a stream's
     watch->poll = LoopPoll::start(env_, engine.transport().socket(socket).fd(), on_readable, watch.get());
     if (watch->poll == nullptr) {
       woken_to_read_ = true;
@@ -139,6 +140,8 @@ void Channel::close(bool environment_ends) {
   if (environment_ends) return;  // Node frees what belongs to the environment
   napi_async_destroy(env_, async_context_);
   napi_delete_reference(env_, on_batch_);
+  if (on_outgoing_ != nullptr) napi_delete_reference(env_, on_outgoing_);
+  on_outgoing_ = nullptr;
   // A handler that closes its own channel is still inside deliver(), which reads the records once more.
   if (!delivering_) napi_delete_reference(env_, records_ref_);
 }
@@ -155,7 +158,30 @@ void Channel::run(uint32_t task_room) {
   wake();
 }
 
+void Channel::hand_out_to(napi_value on_outgoing) {
+  if (open_ && on_outgoing_ == nullptr) napi_create_reference(env_, on_outgoing, 1, &on_outgoing_);
+  wake();  // something may wait already
+}
+
+// At the end of a turn, so that the replies of its batch go out with it.
+void Channel::hand_out() {
+  if (on_outgoing_ == nullptr || entry_->engine->transport().outbox().empty()) return;
+  napi_value callback = nullptr;
+  napi_value receiver = nullptr;
+  napi_get_reference_value(env_, on_outgoing_, &callback);
+  napi_get_global(env_, &receiver);
+  if (napi_call_function(env_, receiver, callback, 0, nullptr, nullptr) == napi_pending_exception)
+    surface_exception(env_);
+  // It takes so many at a time; others on this loop first.
+  if (open_ && !entry_->engine->transport().outbox().empty()) wake();
+}
+
 void Channel::turn(napi_value callback) {
+  run_rounds(callback);
+  if (open_) hand_out();
+}
+
+void Channel::run_rounds(napi_value callback) {
   sip::SipEngine& engine = *entry_->engine;
   if (place_.group < 0) engine.note_round(place_.thread);
   for (uint32_t round = 0; round < kRoundsPerTurn; ++round) {

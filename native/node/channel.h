@@ -61,6 +61,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void run(uint32_t task_room);
   void ref(bool on);
   void close(bool environment_ends = false);
+  // `on_outgoing()` is called when the outbox holds something.
+  void hand_out_to(napi_value on_outgoing);
   // Ends a run outside of a batch: an asynchronous handler that has settled.
   bool finish(core::Task task, sip::Outcome outcome);
 
@@ -81,6 +83,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   static void on_environment_end(void* self);
 
   void turn(napi_value callback);
+  void run_rounds(napi_value callback);
+  void hand_out();
   uint32_t collect();
   void read_socket(uint32_t socket, napi_value callback, bool own_scope);
   void read_sockets(napi_value callback);
@@ -99,6 +103,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   napi_env env_ = nullptr;
   napi_ref on_batch_ = nullptr;
   napi_ref records_ref_ = nullptr;
+  napi_ref on_outgoing_ = nullptr;
   napi_async_context async_context_ = nullptr;
   uint32_t* records_ = nullptr;  // the caller's typed array
   uint32_t capacity_ = 0;        // in records

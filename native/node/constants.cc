@@ -2,6 +2,7 @@
 #include "node/args.h"
 #include "node/environment.h"
 #include "node/message_fields.h"
+#include "node/outgoing_layout.h"
 #include "node/shared_tables.h"
 #include "node/stats_layout.h"
 
@@ -107,8 +108,16 @@ napi_value make_constants(napi_env env) {
       .set("usualEntries", static_cast<uint32_t>(usual.max_entries))
       .set("usualBytes", make_double(env, static_cast<double>(usual.max_bytes)))
       .set("entryBytes", static_cast<uint32_t>(core::SharedTable::kEntryBytes));
+  Object outgoing(env);
+  outgoing.set("words", kOutgoingWords)
+      .set("flow", kOutgoingFlow)
+      .set("transport", kOutgoingTransport)
+      .set("socket", kOutgoingSocket)
+      .set("port", kOutgoingPort)
+      .set("nameBytes", kOutgoingNameBytes);
   Object out(env);
   out.set("shared", shared.value());
+  out.set("outgoing", outgoing.value()).set("transports", listed(env, kTransportNames));
   out.set("version", kBindingVersion)
       .set("status", numbered(env, kStatusNames))
       .set("record", record.value())

@@ -51,6 +51,7 @@ extern const std::vector<Export> kMessageExports;
 extern const std::vector<Export> kSharedExports;
 extern const std::vector<Export> kTaskExports;
 extern const std::vector<Export> kRelayExports;
+extern const std::vector<Export> kStreamExports;
 napi_value make_constants(napi_env env);
 
 }  // namespace sip_async::node

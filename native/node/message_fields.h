@@ -27,8 +27,8 @@ inline constexpr const char* kFieldNames[] = {
     "toTag",  "contact", "userAgent", "body",    "srcIp",    "cseqMethod", "reason",
 };
 
-// kEnd: offset just behind the body.
-enum class Number : uint32_t { kCseq, kSrcPort, kMaxForwards, kEnd };
-inline constexpr const char* kNumberNames[] = {"cseq", "srcPort", "maxForwards", "end"};
+// kEnd: offset just behind the body. kTransport: a sip::Transport.
+enum class Number : uint32_t { kCseq, kSrcPort, kMaxForwards, kEnd, kTransport };
+inline constexpr const char* kNumberNames[] = {"cseq", "srcPort", "maxForwards", "end", "transport"};
 
 }  // namespace sip_async::node

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "core/engine.h"
-#include "sip/udp_transport.h"
+#include "sip/transports.h"
 
 namespace sip_async::sip {
 
 class Dispatch {
  public:
-  Dispatch(core::Engine& engine, UdpTransport& transport) : engine_(engine), transport_(transport) {
+  Dispatch(core::Engine& engine, Transports& transport) : engine_(engine), transport_(transport) {
     buffers().letters.clear();
     buffers().bytes.clear();
     buffers().launches.clear();
@@ -64,7 +64,7 @@ class Dispatch {
   }
 
   core::Engine& engine_;
-  UdpTransport& transport_;
+  Transports& transport_;
   bool wakes_ = false;
 };
 

@@ -11,9 +11,7 @@ namespace {
 constexpr struct {
   const char* via;
   const char* parameter;
-  uint16_t port;
-} kTransports[] = {
-    {"UDP", "udp", 5060}, {"TCP", "tcp", 5060}, {"TLS", "tls", 5061}, {"WS", "ws", 80}, {"WSS", "wss", 443}};
+} kTransports[] = {{"UDP", "udp"}, {"TCP", "tcp"}, {"TLS", "tls"}, {"WS", "ws"}, {"WSS", "wss"}};
 
 const auto& row_of(Transport transport) {
   return kTransports[transport == Transport::kOther ? 0 : static_cast<size_t>(transport)];
@@ -82,9 +80,6 @@ const char* transport_parameter(Transport transport) {
 bool is_reliable(Transport transport) {
   return transport != Transport::kUdp;
 }
-uint16_t default_port(Transport transport) {
-  return row_of(transport).port;
-}
 
 void Listeners::add(uint32_t socket, Transport transport, const Address& local, std::string_view host) {
   if (listeners_.size() <= socket) listeners_.resize(socket + 1);
@@ -93,7 +88,7 @@ void Listeners::add(uint32_t socket, Transport transport, const Address& local, 
   const std::string port = std::to_string(local.port);
   Listener& listener = listeners_[socket];
   listener.transport = transport;
-  listener.family = local.family;
+  listener.local = local;
   listener.sent_by = bracketed(known) + ":" + port;
   listener.record_route = "Record-Route: <sip:" + listener.sent_by;
   if (transport != Transport::kUdp) {
@@ -106,7 +101,7 @@ void Listeners::add(uint32_t socket, Transport transport, const Address& local, 
 
 bool Listeners::choose_socket(const Hop& from, Hop& to) const {
   const auto fits = [&](uint32_t socket) {
-    return listeners_[socket].transport == to.transport && listeners_[socket].family == to.address.family;
+    return listeners_[socket].transport == to.transport && listeners_[socket].local.family == to.address.family;
   };
   if (from.socket < listeners_.size() && fits(from.socket)) {
     to.socket = from.socket;
@@ -114,6 +109,12 @@ bool Listeners::choose_socket(const Hop& from, Hop& to) const {
   }
   for (uint32_t socket = from.socket % receivers_; socket < listeners_.size(); socket += receivers_) {
     if (!fits(socket)) continue;
+    to.socket = static_cast<uint16_t>(socket);
+    return true;
+  }
+  // Connections are all in one place, whoever sends.
+  for (uint32_t socket = 0; socket < listeners_.size(); ++socket) {
+    if (!is_reliable(to.transport) || !fits(socket)) continue;
     to.socket = static_cast<uint16_t>(socket);
     return true;
   }

@@ -14,13 +14,12 @@ namespace sip_async::sip {
 const char* transport_name(Transport transport);       // as in Via: "UDP"
 const char* transport_parameter(Transport transport);  // as in a URI: "udp"
 bool is_reliable(Transport transport);                 // everything but UDP
-uint16_t default_port(Transport transport);            // 5060, 5061, 80, 443
 
 class Listeners {
  public:
   struct Listener {
     Transport transport = Transport::kUdp;
-    uint16_t family = 0;
+    Address local;
     std::string sent_by;       // host:port, for Via
     std::string record_route;  // the whole line, for Record-Route
   };

@@ -60,8 +60,10 @@ size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
 
 Hop reply_target(const MessageIndex& index, const Hop& from) {
   Hop to = from;
-  if (from.transport == Transport::kUdp && !index.via.has_rport) {
-    to.address.port = index.via.port != 0 ? index.via.port : 5060;
+  // rport is for datagrams (RFC 3581). Of a stream the address only counts once its connection is gone, and the port it
+  // came from is gone with it.
+  if (from.transport != Transport::kUdp || !index.via.has_rport) {
+    to.address.port = index.via.port != 0 ? index.via.port : default_port(from.transport);
   }
   return to;
 }

@@ -30,7 +30,8 @@ size_t build_reply(const ReplyParts& parts, char* out, size_t capacity);
 // Where a reply goes (RFC 3261 section 18.2.2, RFC 3581): the address the request came from, at the port it came from
 // when it asked for that by rport, else at the port of its Via. `maddr` is ignored: it would let a stranger point our
 // replies at anybody.
-// Over a connection it goes back by that connection.
+// Over a connection it goes back by that connection (`flow`); for when that is closed, the address is that of section
+// 18.2.2: where the request came from, at the port of its Via.
 Hop reply_target(const MessageIndex& index, const Hop& from);
 
 // The phrase of RFC 3261 section 21 for a code, for replies that the library itself makes.

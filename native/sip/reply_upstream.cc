@@ -23,19 +23,6 @@ size_t second_on_line(const char* data, const ViaIndex& top, Slice line) {
   return second == end ? 0 : second;
 }
 
-uint16_t default_port(Transport transport) {
-  switch (transport) {
-    case Transport::kTls:
-      return 5061;
-    case Transport::kWs:
-      return 80;
-    case Transport::kWss:
-      return 443;
-    default:
-      return 5060;
-  }
-}
-
 bool read_address(std::string_view host, uint16_t port, Address& out) {
   // Longer than any address, and not worth a copy.
   if (host.empty() || host.size() > INET6_ADDRSTRLEN + 2) return false;

@@ -19,6 +19,15 @@ constexpr uint32_t kTimerHInT1 = 64;
 // Transaction timers come up together, at multiples of this: nobody waits for one to the millisecond, and each tick that
 // has something wakes the ticker.
 constexpr uint64_t kTimerGrainTicks = 16;
+
+bool is_stream(const Slot& slot) {
+  return slot.transport != static_cast<uint8_t>(Transport::kUdp);
+}
+// Whether the kept reply is repeated until its ACK comes: a 2xx over every transport (RFC 3261 section 13.3.1.4), other
+// finals not over a stream (section 17.2.1: timer G).
+bool repeats(const Slot& slot) {
+  return slot.phase == static_cast<uint8_t>(Phase::kAccepted) || !is_stream(slot);
+}
 }  // namespace
 
 uint64_t TransactionLayer::tick_in(uint64_t delay_ms) const {
@@ -35,13 +44,20 @@ bool TransactionLayer::arm(uint32_t index, uint64_t tick) {
   return engine_.arm_slot_timer(index, tick);
 }
 
+uint32_t TransactionLayer::wait_of(const Slot& slot) const {
+  // Over a stream nothing is retransmitted, so the RFC has 0 here; a moment stays for a request that is sent once more
+  // over a new connection.
+  if (is_stream(slot)) return std::min(config_.wait_ms, config_.t1_ms);
+  return config_.wait_ms;
+}
+
 bool TransactionLayer::confirm(uint32_t index) {
   Slot& slot = slots_.at(index);
   const auto phase = static_cast<Phase>(slot.phase);
   if (phase != Phase::kAccepted && phase != Phase::kCompleted) return false;
   slot.phase = static_cast<uint8_t>(Phase::kConfirmed);
   slot.interval_ms = 0;
-  return arm(index, tick_in(config_.wait_ms));
+  return arm(index, tick_in(wait_of(slot)));
 }
 
 PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t code, const Hop& to) {
@@ -69,7 +85,7 @@ void TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code,
   // Without a kept reply there is nothing to repeat, and with a silent end nothing was sent.
   if (!invite || reply == kNoPayload || relayed) {
     slot.interval_ms = 0;
-    out.wake_ticker(arm(index, tick_in(config_.wait_ms)));
+    out.wake_ticker(arm(index, tick_in(wait_of(slot))));
     return;
   }
   slot.interval_ms = config_.t1_ms;
@@ -393,6 +409,7 @@ void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
   // Timer G: once more, then twice as long until T2 (RFC 3261 section 17.2.1).
   slot.interval_ms = std::min(2 * slot.interval_ms, config_.t2_ms);
   (void)arm(index, std::min(now_tick + slot.interval_ms, slot.end_tick));
+  if (!repeats(slot)) return;  // comes up all the same, to see an ACK that came meanwhile
   const StoredReply& kept = reply_in(payloads_, slot.reply);
   const Hop to = kept.to;
   const size_t size = kept.size;

@@ -33,7 +33,7 @@ TransactionConfig transaction_config(const SipEngineConfig& config) {
 
 SipEngine::SipEngine(const SipEngineConfig& config)
     : engine_(engine_config(config)),
-      transport_(config.receivers * config.addresses),
+      transport_(engine_, config.receivers * config.addresses),
       transactions_(engine_, transport_, transaction_config(config)),
       tasks_(engine_, config.transactions.max_transactions) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
@@ -60,7 +60,16 @@ void SipEngine::start() {
 void SipEngine::stop() {
   stand_in_->stop();
   engine_.stop();
+  transport_.outbox().close();
   for (uint32_t i = 0; i < transport_.size(); ++i) transport_.socket(i).close();
+}
+
+void SipEngine::receive(const Incoming& incoming) {
+  Task fresh{};
+  if (!transactions_.receive(incoming, fresh)) return;
+  const uint32_t receiver = next_receiver_;
+  next_receiver_ = (receiver + 1) % receivers();
+  if (!engine_.post(receiver, fresh)) transactions_.refuse(fresh);
 }
 
 uint32_t SipEngine::read_for(uint32_t socket) {

@@ -3,7 +3,8 @@
 // Ground rules
 // - Built and taken down by one thread. listen() before start(), close() once nobody calls anything any more.
 // - A receiver is a JavaScript thread; it has one socket for each address that is listened on. Sockets are numbered
-//   address by address: socket = address * receivers + receiver.
+//   address by address: socket = address * receivers + receiver. An address of a stream has the number of receiver 0,
+//   and no descriptor here.
 // - A receiver's loop reads its sockets with read(); the stand-in thread does when the loop has not come round. Both may
 //   read at the same time, each with its own batch.
 #pragma once
@@ -17,7 +18,7 @@
 #include "core/data_task.h"
 #include "core/engine.h"
 #include "sip/transaction_layer.h"
-#include "sip/udp_transport.h"
+#include "sip/transports.h"
 
 namespace sip_async::sip {
 
@@ -39,6 +40,10 @@ class SipEngine {
   // `advertised`: the host that others know it by, or empty.
   int listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share,
              std::string_view advertised = {});
+  // Makes known what a socket number of a stream listener stands for; its socket is not ours.
+  void listen_stream(uint32_t socket, Transport transport, const Address& local, std::string_view advertised = {}) {
+    transactions_.listeners().add(socket, transport, local, advertised);
+  }
   void start();
   // Ends the threads and closes the sockets. Nothing is answered here; see TransactionLayer::conclude_all.
   void stop();
@@ -46,7 +51,7 @@ class SipEngine {
   core::Engine& engine() { return engine_; }
   TransactionLayer& transactions() { return transactions_; }
   core::DataTasks& tasks() { return tasks_; }
-  UdpTransport& transport() { return transport_; }
+  Transports& transport() { return transport_; }
   StandIn& stand_in() { return *stand_in_; }
 
   uint32_t receivers() const { return static_cast<uint32_t>(receivers_.size()); }
@@ -56,6 +61,8 @@ class SipEngine {
   // socket.
   template <class Deliver>
   bool read(uint32_t socket, Deliver&& deliver);
+  // By the thread that owns the connections: one message of a stream. A new request goes to the receivers in turn.
+  void receive(const Incoming& incoming);
   // By the stand-in: the same, handing new messages to the receiver's inbox. Returns how many datagrams there were.
   uint32_t read_for(uint32_t socket);
 
@@ -73,10 +80,11 @@ class SipEngine {
   };
 
   core::Engine engine_;
-  UdpTransport transport_;
+  Transports transport_;
   TransactionLayer transactions_;
   core::DataTasks tasks_;
   std::vector<std::unique_ptr<Receiver>> receivers_;
+  uint32_t next_receiver_ = 0;  // for messages of streams
   ReceiveBatch stand_in_batch_;
   std::unique_ptr<StandIn> stand_in_;
 };

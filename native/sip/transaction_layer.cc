@@ -17,7 +17,7 @@ char* scratch_buffer() {
   return buffer.get();
 }
 
-TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport,
+TransactionLayer::TransactionLayer(core::Engine& engine, Transports& transport,
                                    const TransactionConfig& config)
     : engine_(engine),
       slots_(engine.slots()),
@@ -159,6 +159,7 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
     slot.entry.store(static_cast<uint8_t>(Entry::kRequestRoute), std::memory_order_relaxed);
     slot.route_type = static_cast<uint8_t>(RouteType::kRequest);
     slot.interval_ms = 0;
+    slot.transport = static_cast<uint8_t>(incoming.from.transport);
     slot.thread.store(kNone, std::memory_order_relaxed);
     slot.key_high.store(key.high, std::memory_order_relaxed);
     slot.key_low.store(key.low, std::memory_order_relaxed);

@@ -35,7 +35,7 @@
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
 #include "sip/transaction_table.h"
-#include "sip/udp_transport.h"
+#include "sip/transports.h"
 
 namespace sip_async::sip {
 
@@ -70,7 +70,7 @@ struct TransactionConfig {
   }
 };
 
-// One datagram as it came in.
+// One message as it came in: a datagram, or what a stream was cut into.
 struct Incoming {
   const char* data;
   size_t size;
@@ -98,12 +98,14 @@ struct RelayRequest {
 
 class TransactionLayer : public core::Engine::Handler {
  public:
-  TransactionLayer(core::Engine& engine, UdpTransport& transport, const TransactionConfig& config);
+  TransactionLayer(core::Engine& engine, Transports& transport, const TransactionConfig& config);
   // Before the engine starts.
   Listeners& listeners() { return listeners_; }
 
   // Receiver side. True: `fresh` is a new message for requestRoute, and the caller hands it to a thread.
   bool receive(const Incoming& incoming, Task& fresh);
+  // A stream cannot be cut any further behind this request, of which only the headers are there: answers it if it can be.
+  void reject_framing(const Incoming& incoming, uint16_t code, std::string_view reason);
   // The caller of receive() could not hand it over: 503.
   void refuse(Task fresh);
 
@@ -309,6 +311,8 @@ class TransactionLayer : public core::Engine::Handler {
   void conclude_with(Task task, uint64_t flags, uint16_t code, const char* bytes, size_t size, const Hop& to,
                      bool relayed, Status& status);
   bool branch_thread_gone(Task branch);
+  // How long a transaction that is over absorbs what may still come: timers I and J.
+  uint32_t wait_of(const core::Slot& slot) const;
   core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
@@ -319,7 +323,7 @@ class TransactionLayer : public core::Engine::Handler {
   core::Engine& engine_;
   core::SlotTable& slots_;
   core::PayloadPool& payloads_;
-  UdpTransport& transport_;
+  Transports& transport_;
   TransactionConfig config_;
   KeyMaker keys_;
   LoopCheck loops_;

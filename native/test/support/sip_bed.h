@@ -33,7 +33,7 @@ class SipBed {
                 .groups = {{.name = "default", .workers = 2},
                            {.name = "tight", .workers = 1, .nonblock = true, .usleep_us = 0, .max_queue = 1},
                            {.name = "empty", .workers = 0}}}),
-        transport(1),
+        transport(engine, 1),
         layer(engine, transport, config.transactions) {
     REQUIRE(transport.socket(0).open(loopback(), 1 << 22, false) == 0);
     layer.listeners().add(0, sip::Transport::kUdp, transport.socket(0).local());
@@ -99,7 +99,7 @@ class SipBed {
   }
 
   core::Engine engine;
-  sip::UdpTransport transport;
+  sip::Transports transport;
   sip::TransactionLayer layer;
   Peer peer;
 

@@ -1,12 +1,19 @@
-// The sockets of an engine, one for each receiver, and what is counted about the traffic on them.
+// All ways out of an engine: UDP sockets of its own, one for each receiver, and the outbox for connections; and what is
+// counted about the traffic.
+//
+// Ground rules
+// - Any thread sends. UDP leaves from that very thread; what goes by a connection waits in the outbox for the thread that
+//   owns the connections.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "sip/hop.h"
+#include "sip/outbox.h"
 #include "sip/udp_socket.h"
 
 namespace sip_async::sip {
@@ -27,16 +34,22 @@ struct TransportCounters {
   std::atomic<uint64_t> malformed[static_cast<size_t>(IndexStatus::kCount)] = {};
 };
 
-class UdpTransport {
+class Transports {
  public:
-  explicit UdpTransport(uint32_t receivers) : sockets_(receivers) {
+  Transports(core::Engine& engine, uint32_t sockets)
+      : sockets_(sockets), outbox_(engine) {
     for (auto& socket : sockets_) socket = std::make_unique<UdpSocket>();
   }
   uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }
   UdpSocket& socket(uint32_t number) { return *sockets_[number]; }
 
-  void send(const char* data, size_t size, const Hop& to) {
-    if (sockets_[to.socket]->send(data, size, to.address)) {
+  Outbox& outbox() { return outbox_; }
+
+  // `server_name`: whom the certificate must name when a TLS connection has to be opened for this; without it, the address.
+  void send(const char* data, size_t size, const Hop& to, std::string_view server_name = {}) {
+    const bool taken = to.transport == Transport::kUdp ? sockets_[to.socket]->send(data, size, to.address)
+                                                       : outbox_.push(data, size, to, server_name);
+    if (taken) {
       counters.sent.fetch_add(1, std::memory_order_relaxed);
     } else {
       counters.send_failed.fetch_add(1, std::memory_order_relaxed);
@@ -47,6 +60,7 @@ class UdpTransport {
 
  private:
   std::vector<std::unique_ptr<UdpSocket>> sockets_;
+  Outbox outbox_;
 };
 
 }  // namespace sip_async::sip

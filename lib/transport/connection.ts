@@ -1,0 +1,154 @@
+import { Framer } from './framing.ts';
+import type { FramingReason } from './framing.ts';
+import type { Link } from './link.ts';
+import type { StreamTransport } from './transport.ts';
+
+const PONG = Buffer.from('\r\n');
+const PING = '\r\n\r\n';
+
+/** How long a connection may take to send what waits once it was told to end. */
+const LINGER_MS = 2000;
+
+/** What a connection tells those who have it. */
+export interface ConnectionOwner {
+  readonly maxMessageBytes: number;
+  readonly sendBufferBytes: number;
+  /** A whole message. */
+  received(connection: Connection, bytes: Buffer): void;
+  /** Nothing can be cut out of it any more; `head` is what can be answered. The connection ends behind this. */
+  broken(connection: Connection, reason: FramingReason, head: Buffer | null): void;
+  /** A keep-alive came, and is answered. */
+  keptAlive(connection: Connection): void;
+  /** The peer takes nothing. */
+  stalled(connection: Connection): void;
+  closed(connection: Connection): void;
+}
+
+/** Where a connection stands. */
+export interface ConnectionPlace {
+  readonly flow: number;
+  readonly transport: StreamTransport;
+  /** The number of the listener that its messages belong to. */
+  readonly socket: number;
+  /** Under which it can be found for another message to the same place. */
+  readonly key: string;
+}
+
+/** An open connection that SIP messages come and go by. */
+export class Connection {
+  readonly place: ConnectionPlace;
+  readonly link: Link;
+  readonly #owner: ConnectionOwner;
+  readonly #framer: Framer | null;
+  /** When something last came or went, and since when a message has been incomplete; `performance.now()`. */
+  #activeMs = performance.now();
+  #partialSinceMs: number | null = null;
+  #linger: NodeJS.Timeout | undefined;
+  #ended = false;
+  #closed = false;
+
+  constructor(place: ConnectionPlace, link: Link, owner: ConnectionOwner) {
+    this.place = place;
+    this.link = link;
+    this.#owner = owner;
+    const sink = {
+      message: (bytes: Buffer) => {
+        this.#partialSinceMs = null;
+        owner.received(this, bytes);
+        return !this.#ended;
+      },
+      ping: () => this.#answerPing(),
+    };
+    this.#framer = link.isStream ? new Framer(owner.maxMessageBytes, sink) : null;
+  }
+
+  /** Begins to read. */
+  begin(): void {
+    this.link.listen({
+      bytes: (bytes) => this.#read(bytes),
+      alive: () => (this.#activeMs = performance.now()),
+      broken: () => this.#break('garbage', null),
+      close: () => this.#onClose(),
+    });
+  }
+
+  get activeMs(): number {
+    return this.#activeMs;
+  }
+  get partialSinceMs(): number | null {
+    return this.#partialSinceMs;
+  }
+
+  /** Whether messages can be sent by it. */
+  get isOpen(): boolean {
+    return !this.#ended;
+  }
+
+  send(bytes: Buffer): void {
+    if (this.#ended) return;
+    this.#activeMs = performance.now();
+    this.link.send(bytes);
+    if (this.link.waitingBytes > this.#owner.sendBufferBytes) {
+      this.#owner.stalled(this);
+      this.destroy();
+    }
+  }
+
+  /** Sends what waits and closes; a peer that does not take it is not waited for long. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#linger = setTimeout(() => this.link.destroy(), LINGER_MS);
+    this.link.end();
+  }
+
+  destroy(): void {
+    this.#ended = true;
+    this.link.destroy();
+  }
+
+  #read(bytes: Buffer): void {
+    if (this.#ended) return;
+    this.#activeMs = performance.now();
+    if (this.#framer === null) {
+      this.#readMessage(bytes);
+      return;
+    }
+    const fault = this.#framer.push(bytes);
+    if (fault !== null) {
+      this.#break(fault.reason, fault.head);
+    } else if (!this.#framer.isPartial) {
+      this.#partialSinceMs = null;
+    } else {
+      this.#partialSinceMs ??= this.#activeMs;
+    }
+  }
+
+  #break(reason: FramingReason, head: Buffer | null): void {
+    if (this.#ended) return;
+    this.#owner.broken(this, reason, head);
+    this.end();
+  }
+
+  /** Of a link that has its own framing: one message, or the keep-alive of a client that sends it here, too. */
+  #readMessage(bytes: Buffer): void {
+    if (bytes.length <= PING.length && /^[\r\n]*$/.test(bytes.toString('latin1'))) {
+      if (bytes.length === PING.length) this.#answerPing();
+    } else {
+      this.#owner.received(this, bytes);
+    }
+  }
+
+  #answerPing(): void {
+    this.#owner.keptAlive(this);
+    this.send(PONG);
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ended = true;
+    clearTimeout(this.#linger);
+    this.#owner.closed(this);
+  }
+}
