@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { SipAsyncError } from 'sip-async';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DnsCache } from '../dist/transport/dns-cache.js';
 import { Resolver } from '../dist/transport/resolve.js';
 import type { Resolution, ResolverOptions } from '../dist/transport/resolve.js';
 import { srvOrder } from '../dist/transport/service-records.js';
@@ -164,6 +165,20 @@ describe('a hostile answer', () => {
     expect(server.queries.filter((query) => query.startsWith('SRV ')).length).toBe(16);
   });
 
+  it('is not kept as a whole', async () => {
+    server.a('example.test', many(1000).map((index) => `192.0.${index >> 8}.${index & 255}`));
+    server.srv('_sip._udp.example.test', many(1000).map((index) => `1 1 5060 n${index}.test`));
+    server.naptr('example.test', many(1000).map((index) => `${index} 1 s SIP+D2U _sip._udp.n${index}.test`));
+    const cache = new DnsCache({ servers: [server.address], timeoutMs: 5000, cacheTtlMs: 1000, now: () => 1 });
+    const answers = [
+      await cache.addresses('example.test', 4, 5000),
+      await cache.srv('_sip._udp.example.test', 5000),
+      await cache.naptr('example.test', 5000),
+    ];
+    expect(answers.map((answer) => answer.ok && answer.records.length)).toEqual([16, 64, 16]);
+    cache.close();
+  });
+
   it('of NAPTR and SRV records that multiply costs no more', async () => {
     server.naptr('example.test', many(16).map((index) => `${index} 1 s SIP+D2U _sip._udp.n${index}.test`));
     for (const index of many(16)) {
@@ -310,16 +325,22 @@ describe('close', () => {
     ['after close()', 'resolver.close();', 60_000],
     ['after the time of the last resolution, without it', '', 300],
   ])('nothing keeps the process alive %s', async (_name, last, timeoutMs) => {
-    server.hold();
+    // With several servers Node would repeat its queries for seconds.
+    const servers = [server, await DnsServer.open(), await DnsServer.open()];
+    for (const silent of servers) silent.hold();
     const url = new URL('../dist/transport/resolve.js', import.meta.url).href;
     const script = `
       import { Resolver } from ${JSON.stringify(url)};
-      const servers = [${JSON.stringify(server.address)}];
+      const servers = ${JSON.stringify(servers.map(({ address }) => address))};
       const resolver = new Resolver({ servers, transports: ['udp'], families: [4], timeoutMs: ${timeoutMs} });
-      resolver.resolve('sip:example.test').then(({ error }) => console.log(error.code));
+      resolver.resolve('example.test:1').then(({ error }) => {
+        console.log(error.code);
+        setTimeout(() => console.log('still alive'), 1000).unref();
+      });
       ${last}
     `;
     const report = await runNode(['--input-type=module', '-e', script]);
+    for (const silent of servers.slice(1)) await silent.close();
     expect(report).toMatchObject({ code: 0, timedOut: false, stderr: '' });
     expect(report.stdout).toBe(`SIPASYNC_ERR_${last === '' ? 'RESOLVE' : 'CLOSED'}\n`);
   });
@@ -350,6 +371,11 @@ describe('names of the system', () => {
     expect(await look(open(), 'localhost')).toEqual(['192.0.2.1:5060']);
     expect(await look(open({ systemNames: true }), 'localhost')).toEqual(['127.0.0.1:5060']);
     expect(server.count('A localhost')).toBe(1);
+  });
+
+  it('are not asked for where DNS has an address', async () => {
+    server.a('example.test', ['192.0.2.1']).srv('_sip._udp.example.test', ['1 1 5070 example.test']);
+    expect(await look(open({ systemNames: true }), 'sip:example.test')).toEqual(['192.0.2.1:5070']);
   });
 
   it.runIf(dotted !== undefined)('count for a name with a dot if DNS has no address for it', async () => {

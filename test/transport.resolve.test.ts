@@ -144,7 +144,14 @@ describe('a name with a port', () => {
 
   it('does not wait for the family that gets no answer, if the other has addresses', async () => {
     server.a('example.test', ['192.0.2.1']).on('AAAA', 'example.test', 'silence');
-    expect(await look('example.test:1', { timeoutMs: 1000 })).toEqual(['udp:192.0.2.1:1']);
+    server.on('A', 'silent.test', 'silence');
+    const ended: string[] = [];
+    const [found] = await Promise.all([
+      look('example.test:1', { timeoutMs: 1000 }).finally(() => ended.push('one family')),
+      look('silent.test:1', { timeoutMs: 700, families: [4] }).finally(() => ended.push('none')),
+    ]);
+    expect(found).toEqual(['udp:192.0.2.1:1']);
+    expect(ended).toEqual(['one family', 'none']);
   });
 
   it('says which family is missing, or that there is no such name', async () => {
@@ -156,7 +163,7 @@ describe('a name with a port', () => {
   });
 
   it('gives eight destinations at most, and none twice', async () => {
-    server.a('example.test', Array.from({ length: 40 }, (_, index) => `192.0.2.${index % 20}`));
+    server.a('example.test', Array.from({ length: 40 }, (_, index) => `192.0.2.${index >> 1}`));
     const found = await look('example.test:1');
     expect(found).toEqual(Array.from({ length: 8 }, (_, index) => `udp:192.0.2.${index}:1`));
   });
