@@ -22,7 +22,7 @@ constexpr std::string_view kSeparator = "\xff\xfe\n";
 constexpr size_t kRoom = 1 << 18;
 // As wide as an index goes: a line may grow by what is added to it.
 constexpr IndexLimits kWide = {
-    .max_message_bytes = kMaxMessageBytes, .max_headers = 65535, .max_line_bytes = 65535};
+    .max_message_bytes = kMaxMessageBytes, .max_headers = 65535, .max_line_bytes = 65535, .max_vias = 65535};
 
 void require(bool holds) {
   if (!holds) __builtin_trap();

@@ -401,6 +401,8 @@ TEST_CASE("whatever is built of a mutated message is a message") {
       REQUIRE(went.index.via_count == came.index.via_count + 1);
       REQUIRE(went.of(went.index.call_id) == came.of(came.index.call_id));
       REQUIRE(went.of(went.index.body) == came.of(came.index.body));
+      // Without a plan the Route goes as it came, whatever was found out before the plan failed.
+      if (!is_planned) plan = RoutePlan{};
       const size_t left = static_cast<size_t>(plan.skipped_values) + (plan.drops_last ? 1 : 0);
       REQUIRE(went.values(HeaderId::kRoute).size() ==
               came.values(HeaderId::kRoute).size() - left + (plan.added_route.empty() ? 0 : 1));
