@@ -33,7 +33,7 @@ void TransactionLayer::start_client(uint32_t index, Dispatch& out) {
   own.repeat_tick = tick_in(own.interval_ms);
   own.give_up_tick = tick_in(config_.fr_ms);
   counters.relayed.fetch_add(1, std::memory_order_relaxed);
-  out.send(sent.from, sent.data(), sent.size);
+  out.send(sent.from, sent.data(), sent.size, name_of(own));
   arm_branch(index, out);
 }
 
@@ -49,11 +49,12 @@ void TransactionLayer::arm_branch(uint32_t index, Dispatch& out) {
 }
 
 void TransactionLayer::send_ack(uint32_t index, const MessageIndex& reply, const char* data, Dispatch& out) {
-  const StoredMessage& sent = message_in(payloads_, branch_in(index).sent);
+  const StoredBranch& own = branch_in(index);
+  const StoredMessage& sent = message_in(payloads_, own.sent);
   char* bytes = scratch_buffer();
   const size_t size =
       build_ack(sent.data(), sent.size, sent.index, reply.to.value.of(data), bytes, kMaxReplyBytes);
-  out.send(sent.from, bytes, size);
+  out.send(sent.from, bytes, size, name_of(own));
 }
 
 void TransactionLayer::send_cancel(uint32_t index, Dispatch& out) {
@@ -68,7 +69,7 @@ void TransactionLayer::send_cancel(uint32_t index, Dispatch& out) {
   }
   char* bytes = scratch_buffer();
   const size_t size = build_cancel(sent.data(), sent.size, sent.index, reason, bytes, kMaxReplyBytes);
-  out.send(sent.from, bytes, size);
+  out.send(sent.from, bytes, size, name_of(own));
   if (own.cancel != CancelState::kSent) {
     own.cancel = CancelState::kSent;
     own.cancel_interval_ms = is_reliable(sent.from.transport) ? 0 : config_.t1_ms;
@@ -146,7 +147,7 @@ void TransactionLayer::on_branch_timer(uint32_t index, uint64_t now_tick, Dispat
       }
       if (own.interval_ms != 0 && now_tick >= own.repeat_tick) {
         const StoredMessage& sent = message_in(payloads_, own.sent);
-        out.send(sent.from, sent.data(), sent.size);
+        out.send(sent.from, sent.data(), sent.size, name_of(own));
         counters.repeated.fetch_add(1, std::memory_order_relaxed);
         // Timer A doubles without a cap, E up to T2 (RFC 3261 sections 17.1.1.2 and 17.1.2.2).
         const uint64_t doubled = uint64_t{2} * own.interval_ms;
