@@ -160,8 +160,8 @@ export class Connections implements ConnectionOwner {
       } else if (idle >= idleMs) {
         this.counters.idleTimeouts += 1;
         connection.end();
-      } else if (idle >= idleMs / 2 && idle < idleMs / 2 + SWEEP_MS) {
-        connection.link.probe();
+      } else if (idle >= idleMs / 2) {
+        connection.probe();
       }
     }
   }
