@@ -45,6 +45,10 @@ describe('a definition that says nothing', () => {
       tkv: { group: null, eventRoute: null },
       maxTransactions: 262144,
       maxMessageBytes: 65535,
+      maxHeaders: 256,
+      maxLineBytes: 8192,
+      maxVias: 70,
+      maxRequestsPerSource: null,
       recvBufferBytes: 4194304,
       streams: {
         maxConnections: 10000,
@@ -95,6 +99,10 @@ describe('a definition that says everything', () => {
     asyncTkvEvcb: 'core:tkv',
     maxTransactions: 1,
     maxMessageBytes: 4096,
+    maxHeaders: 100,
+    maxLineBytes: 1024,
+    maxVias: 10,
+    maxRequestsPerSource: { rate: 50, burst: 60 },
     recvBuffer: 65536,
     maxConnections: 20,
     maxConnectionsPerSource: 3,
@@ -145,6 +153,10 @@ describe('a definition that says everything', () => {
       tkv: { group: 'tkv', eventRoute: 'core:tkv' },
       maxTransactions: 1,
       maxMessageBytes: 4096,
+      maxHeaders: 100,
+      maxLineBytes: 1024,
+      maxVias: 10,
+      maxRequestsPerSource: { rate: 50, burst: 60 },
       recvBufferBytes: 65536,
       streams: {
         maxConnections: 20,
@@ -206,6 +218,9 @@ describe('one faulty value', () => {
     ['asyncWorkers', 0, 256],
     ['maxTransactions', 1, 16777216],
     ['maxMessageBytes', 256, 65535],
+    ['maxHeaders', 16, 4096],
+    ['maxLineBytes', 256, 65535],
+    ['maxVias', 1, 256],
     ['recvBuffer', 4096, 1073741824],
     ['maxConnections', 1, 1000000],
     ['maxConnectionsPerSource', 1, 1000000],
@@ -241,6 +256,20 @@ describe('one faulty value', () => {
     expect(faultsWith(at(path, null))).toEqual([integerOf(path, min, max, 'null')]);
     expect(faultsWith(at(path, 1n))).toEqual([integerOf(path, min, max, '1n')]);
     expect(faultsWith(at(path, true))).toEqual([integerOf(path, min, max, 'true')]);
+  });
+
+  it('maxRequestsPerSource is a rate and, if need be, a burst', () => {
+    const read = (value: unknown) => checkConfig(definition({ maxRequestsPerSource: value })).maxRequestsPerSource;
+    expect(read({ rate: 7 })).toEqual({ rate: 7, burst: 7 });
+    expect(read({ rate: 1, burst: 1_000_000 })).toEqual({ rate: 1, burst: 1_000_000 });
+    const rate = 'maxRequestsPerSource.rate: expected an integer from 1 to 1000000';
+    const burst = 'maxRequestsPerSource.burst: expected an integer from 1 to 1000000';
+    expect(faultsWith({ maxRequestsPerSource: {} })).toEqual([`${rate}, got nothing`]);
+    expect(faultsWith({ maxRequestsPerSource: { rate: 0, burst: 1_000_001 } })).toEqual([`${rate}, got 0`, `${burst}, got 1000001`]);
+    expect(faultsWith({ maxRequestsPerSource: 5 })).toEqual(['maxRequestsPerSource: expected an object, got 5']);
+    expect(faultsWith({ maxRequestsPerSource: { rate: 1, brust: 2 } })).toEqual([
+      'maxRequestsPerSource.brust: unknown key, did you mean burst?',
+    ]);
   });
 
   it.each(['modparam.async.mode', 'modparam.tm.auto_inv_100'])('%s is 0 or 1', (path) => {
