@@ -14,7 +14,7 @@ export interface Badness {
 }
 
 export interface LossyRelayOptions extends Badness {
-  /** Where the right party listens on 127.0.0.1. */
+  /** Where the right party listens on 127.0.0.1; 0 as long as that is not known. */
   target: number;
   /** The same for what goes back to the left party; as good as the way there when not given. */
   back?: Badness;
@@ -41,6 +41,8 @@ export interface LossyRelayOptions extends Badness {
  */
 export class LossyRelay {
   readonly seed: number;
+  /** The right party's port. It may be set later: a party may have to be told the relay's port before it starts. */
+  target: number;
   /** Datagrams that arrived, were dropped, and were sent twice, both ways together. */
   readonly counts = { arrived: 0, dropped: 0, duplicated: 0, delayed: 0 };
   readonly #front: Socket;
@@ -52,11 +54,12 @@ export class LossyRelay {
   private constructor(front: Socket, back: Socket, options: LossyRelayOptions) {
     this.#front = front;
     this.#back = back;
+    this.target = options.target;
     this.#random = options.seed === undefined ? sequence() : sequence(options.seed);
     this.seed = this.#random.seed;
     front.on('message', (bytes, { port, address }) => {
       this.#left = { port, address };
-      this.#pass(options, () => back.send(bytes, options.target, '127.0.0.1'));
+      this.#pass(options, () => back.send(bytes, this.target, '127.0.0.1'));
     });
     back.on('message', (bytes) => {
       const left = this.#left;

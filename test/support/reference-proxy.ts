@@ -1,12 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TmParams } from 'sip-async';
+import { freePort } from './free-port.ts';
 import { SipClient } from './udp-client.ts';
 
 const script = fileURLToPath(new URL('../kamailio/relay.cfg', import.meta.url));
@@ -26,17 +26,6 @@ function endGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   } catch {
     // It has ended.
   }
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  const closed = once(socket, 'close');
-  socket.close();
-  await closed;
-  return port;
 }
 
 /** A Kamailio with the scripts of test/kamailio/relay.cfg. */
