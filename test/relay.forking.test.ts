@@ -296,6 +296,47 @@ describe('serial forking', () => {
     await scene.proxy.becomesIdle();
   });
 
+  it('passes the refusal on when the failure route does nothing', async () => {
+    first().on('INVITE', [486]);
+    const call = scene.call('failure-nothing');
+    expect((await call.final()).status).toBe(486);
+    expect(call.finals).toHaveLength(1);
+    await scene.proxy.becomesIdle();
+  });
+
+  it('answers what the route answers that the failure route was suspended to', async () => {
+    first().on('INVITE', [486]);
+    const call = scene.call('failure-answer');
+    const final = await call.final();
+    expect(`${final.status} ${final.reason}`).toBe('480 Later');
+    await scene.settle();
+    expect(call.finals).toHaveLength(1);
+    await scene.proxy.becomesIdle();
+  });
+
+  it('passes the refusal on when the route that the failure route was suspended to does nothing', async () => {
+    first().on('INVITE', [486]);
+    const call = scene.call('failure-quiet');
+    // It is still the failure route of the call, which may leave the refusal as it is. Kamailio answers 500.
+    expect((await call.final()).status).toBe(withReference ? 500 : 486);
+    expect(call.finals).toHaveLength(1);
+    await scene.proxy.becomesIdle();
+  });
+
+  it('answers a caller that asks again while the failure route is suspended with 100, and starts nothing', async () => {
+    first().on('INVITE', [486]);
+    second().on('INVITE', [404]);
+    const call = scene.call('serial-later', { headers: ['X-Wait: 300'] });
+    await first().request('ACK');
+    const before = call.responses.length;
+    call.resend();
+    await eventually(() => call.responses.length > before);
+    expect(call.responses.at(-1)!.status).toBe(100);
+    expect((await call.final()).status).toBe(404);
+    expect(first().of('INVITE')).toHaveLength(1);
+    await scene.proxy.becomesIdle();
+  });
+
   it.each([50, 0])('works for many calls at once (%i ms of waiting)', async (waitMs) => {
     first().on('INVITE', [486]);
     second().on('INVITE', [180, 200]);

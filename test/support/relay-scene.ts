@@ -99,9 +99,7 @@ export class RelayScene {
    * acknowledged unless `autoAck` is false.
    */
   call(user = 'relay', options: TransactionOptions = {}): Transaction {
-    const [first, second, third] = this.callees;
-    const headers = [`X-To: ${first!.uri}`, `X-Then: ${second!.uri}`];
-    if (user.startsWith('three-')) headers.push(`X-Third: ${third!.uri}`);
+    const headers = targetHeaders(this.callees.slice(0, user.startsWith('three-') ? 3 : 2));
     return this.client.request({
       user: user.replace('three-', ''), autoAck: true, ...options, headers: [...headers, ...(options.headers ?? [])],
     });
@@ -126,6 +124,24 @@ export function useRelay(tm: TmParams = {}): RelayScene {
   afterEach(() => scene.closeCallees());
   afterAll(() => scene.stop());
   return scene;
+}
+
+/** Callees of its own for each test of a `describe` block whose proxy has a script of its own. */
+export function useCallees(count = 2): readonly SipCallee[] {
+  const callees: SipCallee[] = [];
+  beforeEach(async () => {
+    callees.push(...(await Promise.all(Array.from({ length: count }, () => SipCallee.open()))));
+  });
+  afterEach(async () => {
+    await Promise.all(callees.splice(0).map((callee) => callee.close()));
+  });
+  return callees;
+}
+
+/** Header lines that name the callees to the scripts. */
+export function targetHeaders(callees: readonly SipCallee[]): string[] {
+  const names = ['X-To', 'X-Then', 'X-Third'];
+  return callees.map((callee, i) => `${names[i]}: ${callee.uri}`);
 }
 
 /** The statuses of a call in the order of arrival. */
