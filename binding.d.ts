@@ -17,7 +17,7 @@ export interface Constants {
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
   /** Kinds of record that a batch holds; two are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly continued: number; readonly variables: number };
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -45,23 +45,31 @@ export interface Constants {
 
 export type StatusName =
   | 'ok' | 'staleHandle' | 'alreadySuspended' | 'notSuspended' | 'alreadyAnswered' | 'cancelled' | 'slotsExhausted'
-  | 'groupFull' | 'noWorkers' | 'payloadTooLarge' | 'noTransaction' | 'closed' | 'notAnswerable';
+  | 'groupFull' | 'noWorkers' | 'payloadTooLarge' | 'noTransaction' | 'closed' | 'notAnswerable' | 'unresolved' | 'unroutable'
+  | 'tooManyHops' | 'loop';
 export type FieldName =
   | 'method' | 'ruri' | 'callId' | 'fromUri' | 'fromUser' | 'fromTag' | 'toUri' | 'toUser' | 'toTag' | 'contact'
-  | 'userAgent' | 'body' | 'srcIp' | 'cseqMethod';
+  | 'userAgent' | 'body' | 'srcIp' | 'cseqMethod' | 'reason';
 export type NumberName = 'cseq' | 'srcPort' | 'maxForwards' | 'end';
 
 export interface Binding {
   readonly constants: Constants;
 
   /** Starts to put an engine together. Returns its number. */
-  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number): number;
+  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean): number;
+  /** Before engineBuild. A sourceRate of 0 sets no limit on requests per source. */
+  engineLimits(engine: number, maxHeaders: number, maxLineBytes: number, maxVias: number, sourceRate: number, sourceBurst: number): void;
   /** Returns the group's number: 0, 1, 2 … in the order of calls. Before engineBuild. */
   engineAddGroup(engine: number, name: string, workers: number, nonblock: boolean, usleepUs: number, maxQueue: number): number;
   /** Maps the memory. Throws when the address space cannot be had. */
   engineBuild(engine: number): void;
-  /** Opens a socket; they are numbered address * receivers + receiver. Returns the port, or the negative errno. */
-  engineListen(engine: number, socket: number, host: string, port: number, receiveBufferBytes: number, share: boolean): number;
+  /**
+   * Opens a socket; they are numbered address * receivers + receiver. `advertised` is the host that others know it by, or ''.
+   * Returns the port, or the negative errno.
+   */
+  engineListen(engine: number, socket: number, host: string, port: number, receiveBufferBytes: number, share: boolean, advertised: string): number;
+  /** Another name of the proxy, before engineStart; port 0 is any. */
+  engineAddAlias(engine: number, host: string, port: number): void;
   /** Starts ticker and stand-in. */
   engineStart(engine: number): void;
   /** New requests get 503 from now on; with `tasks` no data task or event is taken either. */
@@ -118,6 +126,41 @@ export interface Binding {
   /** Keeps bytes with a transaction, by the thread that runs its route; an empty array forgets them. */
   variablesSave(channel: number, index: number, generation: number, bytes: Uint8Array): Status;
   variablesLoad(channel: number, index: number, generation: number): Buffer | null;
+
+  /**
+   * Sends the request on: another branch. `ruri` '' is the message's own, `destination` '' is where that leads; `removedNames`
+   * are names, each ended by \n, `appendedLines` whole lines; a `body` of null leaves it; a route of 65535 is none. With status
+   * `unresolved` the branch in `handle` waits for branchSendTo or branchFail, and branchTarget() is the URI to look up.
+   */
+  relay(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number, handle: Uint32Array): Status;
+  /** The same without a transaction. */
+  forward(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number, handle: Uint32Array): Status;
+  /** A branch that runs in this thread, for its branch route; branchRelay ends that run and sends it. */
+  branchOpen(channel: number, index: number, generation: number, onFailure: number, onReply: number, handle: Uint32Array): Status;
+  branchRelay(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number): Status;
+  branchTarget(): string;
+  /** `hops`: lines as "udp 192.0.2.1 5060", in the order to try. */
+  branchSendTo(channel: number, index: number, generation: number, hops: string): Status;
+  /** The branch has failed as if this reply had come. */
+  branchFail(channel: number, index: number, generation: number, code: number): Status;
+  /** Ends the run of a reply route and passes the reply on with these changes. */
+  replyForward(channel: number, index: number, generation: number, removedNames: string, appendedLines: string, body: string | Uint8Array | null): void;
+  /** What a failure route runs for, or the status of the reply in a reply route; else 0. */
+  statusOf(channel: number, index: number, generation: number): number;
+  isCancelled(channel: number, index: number, generation: number): boolean;
+  /** The value of Reason in the CANCEL that ended the call, or ''. */
+  cancelReason(channel: number, index: number, generation: number): string;
+
+  /** The variables of a branch's call, for its reply route; and what that set, saved for the call. */
+  variablesShared(channel: number, index: number, generation: number): Buffer | null;
+  variablesShare(channel: number, index: number, generation: number, bytes: Uint8Array): void;
+  hasTransaction(channel: number, index: number, generation: number): boolean;
+
+  /** A suspension that continueWith ends. Its number is written into `out` for suspendUndo. */
+  suspendOpen(channel: number, index: number, generation: number, mostMs: number, onFailure: number, out: Uint32Array): Status;
+  suspendUndo(channel: number, index: number, generation: number, suspension: number): Status;
+  /** `group` may be constants.ownThread: the receiver that the call came in by. */
+  continueWith(channel: number, index: number, generation: number, route: number, group: number): Status;
 
   /** null: not there, or the call has ended (see messageIsCurrent). Folded lines are joined. */
   messageString(channel: number, index: number, generation: number, owner: number, field: number): string | null;

@@ -7,10 +7,17 @@ import type { Message } from './message.ts';
  *
  * @typeParam RouteName the blocks of `route` that its message's functions take; any text when it is left out
  * @typeParam GroupName the worker groups that they take
+ * @typeParam FailureRouteName the blocks of `failureRoute`
+ * @typeParam OnreplyRouteName the blocks of `onreplyRoute`
+ * @typeParam BranchRouteName the blocks of `branchRoute`
  */
-export type RouteHandler<RouteName extends string = string, GroupName extends string = string> = (
-  msg: Message<RouteName, GroupName>,
-) => unknown;
+export type RouteHandler<
+  RouteName extends string = string,
+  GroupName extends string = string,
+  FailureRouteName extends string = string,
+  OnreplyRouteName extends string = string,
+  BranchRouteName extends string = string,
+> = (msg: Message<RouteName, GroupName, FailureRouteName, OnreplyRouteName, BranchRouteName>) => unknown;
 
 /** A worker group in its object form; Kamailio's `name=abc;workers=4;nonblock=0;usleep=0` says the same. */
 export interface GroupDefinition<Name extends string = string> {
@@ -69,6 +76,19 @@ export interface SworkerParams {
   xdata?: string;
 }
 
+/**
+ * What one source may send: an IPv4 address, or the /64 of an IPv6 address. Every message counts that belongs to no
+ * transaction of the proxy and would be routed or answered; retransmissions, the ACK and the CANCEL of a known call and
+ * responses do not. What is over the limit is dropped without a reply, since a reply would go to whoever the sender has
+ * named as the source, and counted in `stats().transport.limited`.
+ */
+export interface SourceRate {
+  /** Requests a second, 1 to 1,000,000. */
+  rate: number;
+  /** Requests at once from a source that was silent, 1 to 1,000,000. The default is one second's worth. */
+  burst?: number;
+}
+
 /** Everything of a definition but its routes; also what `startProxy` and the command line override. */
 export interface ProxySettings {
   /** The sockets to bind, as `udp:127.0.0.1:5060` or `udp:[::1]:5060`; port 0 takes any free port. */
@@ -87,8 +107,22 @@ export interface ProxySettings {
   maxTransactions?: number;
   /** The longest message that is taken in, 256 to 65535 bytes. The default is 65535. */
   maxMessageBytes?: number;
+  /** Header lines of a message, 16 to 4096; a request with more gets 400. The default is 256. */
+  maxHeaders?: number;
+  /** Bytes of one header with its folded lines, 256 to 65535; a request with a longer one gets 513. The default is 8192. */
+  maxLineBytes?: number;
+  /** Via values of a message, that is hops behind it, 1 to 256; a request with more gets 400. The default is 70. */
+  maxVias?: number;
+  /** How many requests one source may send. There is no limit by default. */
+  maxRequestsPerSource?: SourceRate;
   /** The receive buffer of each socket in bytes. The default is 4 MiB. */
   recvBuffer?: number;
+  /** Other names of the proxy (Kamailio's `alias`), as `sip.example.com` or `sip.example.com:5060`: Route headers with them are ours. */
+  alias?: string | readonly string[];
+  /** The host that Via and Record-Route name in place of the socket's address (Kamailio's `advertised_address`). */
+  advertise?: string;
+  /** Name servers in place of the system's, and the milliseconds that looking up a target may take, 5000 by default. */
+  dns?: { servers?: readonly string[]; timeout?: number };
   /**
    * A Unix socket on which `sip-async ps`, `cancel` and `stats` reach the proxy: its path, at most 107 bytes, relative to the
    * working directory. It has mode 0600, and is removed when the proxy begins to close. There is none by default.
@@ -101,9 +135,7 @@ export interface ProxySettings {
 }
 
 /** Route blocks by name. Each is optional, because a definition may leave one out on a condition. */
-type Routes<Name extends string, RouteName extends string, GroupName extends string> = {
-  readonly [Block in Name]?: RouteHandler<RouteName, GroupName>;
-};
+type Routes<Name extends string, Handler> = { readonly [Block in Name]?: Handler };
 
 /**
  * The part of a definition that is code. Only the keys say which routes there are: what a handler takes is behind `NoInfer`, or
@@ -115,19 +147,29 @@ interface RouteBlocks<
   FailureRouteName extends string,
   OnreplyRouteName extends string,
   BranchRouteName extends string,
+  Handler = RouteHandler<
+    NoInfer<RouteName>,
+    NoInfer<GroupName>,
+    NoInfer<FailureRouteName>,
+    NoInfer<OnreplyRouteName>,
+    NoInfer<BranchRouteName>
+  >,
 > {
   /** Runs for every new request (Kamailio's `request_route`). Required unless `modparam.async.mode` is 1. */
-  requestRoute?: RouteHandler<NoInfer<RouteName>, NoInfer<GroupName>>;
+  requestRoute?: Handler;
   /** Route blocks, which suspending functions name (Kamailio's `route[NAME]`). */
-  route?: Routes<RouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
+  route?: Routes<RouteName, Handler>;
   /** Run when a transaction fails, if armed with `tOnFailure` (`failure_route[NAME]`). */
-  failureRoute?: Routes<FailureRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
+  failureRoute?: Routes<FailureRouteName, Handler>;
   /** Run for replies, if armed with `tOnReply` (`onreply_route[NAME]`). */
-  onreplyRoute?: Routes<OnreplyRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
+  onreplyRoute?: Routes<OnreplyRouteName, Handler>;
   /** Run for each branch, if armed with `tOnBranch` (`branch_route[NAME]`). */
-  branchRoute?: Routes<BranchRouteName, NoInfer<RouteName>, NoInfer<GroupName>>;
-  /** `core:tkv`, `core:pre-routing`, `tm:local-request`, and what `asyncTkvEvcb` names (`event_route[NAME]`). */
-  eventRoute?: Readonly<Record<string, RouteHandler<NoInfer<RouteName>, NoInfer<GroupName>>>>;
+  branchRoute?: Routes<BranchRouteName, Handler>;
+  /**
+   * `core:tkv`, `core:pre-routing`, `tm:local-request`, `tm:canceled` (each CANCEL of an open call, with the CANCEL as its
+   * message), and what `asyncTkvEvcb` names (`event_route[NAME]`).
+   */
+  eventRoute?: Readonly<Record<string, Handler>>;
 }
 
 /**

@@ -5,6 +5,7 @@ export type {
   ProxyDefinition,
   ProxySettings,
   RouteHandler,
+  SourceRate,
   SworkerParams,
   TmParams,
 } from './define-proxy.ts';

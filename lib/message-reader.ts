@@ -38,6 +38,10 @@ export class MessageReader {
   #string(field: number): string | null {
     return native.messageString(this.runtime.channel, this.index, this.generation, this.owner, field);
   }
+  /** @internal */
+  protected textOf(field: number): string | null {
+    return this.#string(field);
+  }
   #number(field: number): number | null {
     return native.messageNumber(this.runtime.channel, this.index, this.generation, this.owner, field);
   }

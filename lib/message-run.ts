@@ -5,9 +5,12 @@ import type { ErrorName, SipAsyncError } from './errors.ts';
 import { MessageReader } from './message-reader.ts';
 import { errorOfStatus } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
+import { ROUTE_TYPE } from './tm/route-type.ts';
+import type { RouteType } from './tm/route-type.ts';
 
 const { methods: METHODS, outcome: OUTCOME } = native.constants;
 const ACK = METHODS.indexOf('ACK');
+const CANCEL = METHODS.indexOf('CANCEL');
 
 /** What the script may still do with the message. */
 export const RUN_STATE = {
@@ -20,6 +23,8 @@ export const RUN_STATE = {
   givenUp: 3,
   /** The route has returned. */
   ended: 4,
+  /** tSuspend: the script goes on, and may still take it back. */
+  open: 5,
 } as const;
 type RunState = (typeof RUN_STATE)[keyof typeof RUN_STATE];
 
@@ -30,6 +35,8 @@ type RunState = (typeof RUN_STATE)[keyof typeof RUN_STATE];
 export class MessageRun extends MessageReader {
   /** Name of the route block that runs, `requestRoute` for the request route. */
   readonly route: string;
+  /** @internal */
+  protected readonly routeType: RouteType;
   /** What the slot stands for, of SLOT_KIND. @internal */
   protected readonly kind: number;
   /** An earlier run of the call saved variables. @internal */
@@ -53,12 +60,14 @@ export class MessageRun extends MessageReader {
     route: string,
     kind: number = SLOT_KIND.message,
     hasStored = false,
+    routeType: RouteType = ROUTE_TYPE.request,
   ) {
     super(runtime, index, generation, method);
     this.route = route;
     this.kind = kind;
     this.hasStored = hasStored;
-    this.settled = method === ACK || kind !== SLOT_KIND.message;
+    this.routeType = routeType;
+    this.settled = method === ACK || method === CANCEL || kind !== SLOT_KIND.message;
   }
 
   /** Free variables of this run of this route (`$var(name)`); they are gone after a resume. */
@@ -69,7 +78,8 @@ export class MessageRun extends MessageReader {
 
   /**
    * Aborted when the call is cancelled, or ended from outside, while an asynchronous handler runs or sleeps. Its reason is
-   * a `SipAsyncError` with the code `SIPASYNC_ERR_CANCELLED`.
+   * a `SipAsyncError` with the code `SIPASYNC_ERR_CANCELLED`; its message ends with the Reason header of the CANCEL if that has
+   * one.
    */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
@@ -114,15 +124,19 @@ export class MessageRun extends MessageReader {
     this.#dropped = drops;
   }
 
-  /** With `return` other than 0 the script goes on behind a suspension. */
+  /** Behind tSuspend, and with `return` other than 0 behind any suspension, the script goes on. */
   get #goesOnSuspended(): boolean {
+    if (this.state === RUN_STATE.open) return true;
     return this.state === RUN_STATE.suspended && this.runtime.config.async.returnValue !== 0;
   }
 
   /** Whether a suspending function is refused for what was done before; one on an inert message throws. @internal */
   protected refusesSuspension(): boolean {
     if (this.runtime.config.async.mode === 1) return !this.refuse('MODE_NO_TM');
-    if (this.state === RUN_STATE.running) return this.kind !== SLOT_KIND.message && !this.refuse('NO_TRANSACTION');
+    if (this.state === RUN_STATE.running) {
+      const isCall = this.kind === SLOT_KIND.message || this.kind === SLOT_KIND.branch;
+      return !isCall && !this.refuse('NO_TRANSACTION');
+    }
     if (this.#goesOnSuspended || this.state === RUN_STATE.sleeping) return !this.refuse('ALREADY_SUSPENDED');
     if (this.state === RUN_STATE.ended) return !this.refuse('STALE_HANDLE');
     throw makeError('SUSPENDED');
@@ -187,7 +201,8 @@ export class MessageRun extends MessageReader {
     this.settled = true;
     // Made if it is not there: a handler that asks for the signal later must find it aborted.
     this.#controller ??= new AbortController();
-    this.#controller.abort(makeError('CANCELLED'));
+    const reason = native.cancelReason(this.runtime.channel, this.index, this.generation);
+    this.#controller.abort(makeError('CANCELLED', reason || undefined));
     if (this.state !== RUN_STATE.sleeping) return;
     this.state = RUN_STATE.running;
     this.#wakeSleeper(false);
@@ -204,7 +219,7 @@ export class MessageRun extends MessageReader {
     const { state } = this;
     this.state = RUN_STATE.ended;
     this.owner = 0;
-    if (state === RUN_STATE.suspended) return OUTCOME.suspended;
+    if (state === RUN_STATE.suspended || state === RUN_STATE.open) return OUTCOME.suspended;
     return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
   }
 }

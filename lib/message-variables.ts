@@ -3,6 +3,7 @@ import { MessageRun, RUN_STATE } from './message-run.ts';
 import { checkText, checkUri, describe, headerLine } from './tm/arguments.ts';
 import type { Flags } from './variables/flags.ts';
 import { TransactionVariables } from './variables/transaction-variables.ts';
+import { ROUTE_TYPE } from './tm/route-type.ts';
 import type { MessageChanges } from './variables/transaction-variables.ts';
 import type { NestedValue, Variables } from './variables/variables.ts';
 
@@ -15,6 +16,16 @@ const HEADER_NAME = /^[^\s:]+$/;
 export class MessageVariables extends MessageRun {
   #kept: TransactionVariables | undefined;
 
+  /** Of a branch: begins with what the call had when it was sent on. @internal */
+  inherit(stored: Uint8Array): void {
+    this.#kept = this.#makeVariables(stored);
+  }
+
+  /** @internal */
+  protected serializeVariables(): Uint8Array {
+    return this.#variables.serialize();
+  }
+
   get #variables(): TransactionVariables {
     this.#kept ??= this.#loadVariables() ?? this.#makeVariables(null);
     return this.#kept;
@@ -26,6 +37,10 @@ export class MessageVariables extends MessageRun {
 
   /** What an earlier run of the call left; `undefined` when that is nothing. */
   #loadVariables(): TransactionVariables | undefined {
+    if (this.routeType === ROUTE_TYPE.reply && !this.hasStored && this.state === RUN_STATE.running) {
+      const shared = native.variablesShared(this.runtime.channel, this.index, this.generation);
+      return TransactionVariables.ofReply(shared, () => this.mustBeLive());
+    }
     if (!this.hasStored || this.state !== RUN_STATE.running) return undefined;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
     return stored === null ? undefined : this.#makeVariables(stored);
@@ -36,8 +51,8 @@ export class MessageVariables extends MessageRun {
     this.#kept ??= this.#loadVariables();
   }
 
-  /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. */
-  get #changes(): MessageChanges | undefined {
+  /** What the script changed in the message. Most do nothing of the kind, and then nothing is made for it. @internal */
+  protected get changes(): MessageChanges | undefined {
     this.#kept ??= this.#loadVariables();
     return this.#kept?.changes;
   }
@@ -59,23 +74,23 @@ export class MessageVariables extends MessageRun {
 
   /** The Request-URI (`$ru`). What is set here is what will be forwarded. @throws TypeError for what is no URI */
   override get ruri(): string | null {
-    return this.#changes?.ruri ?? super.ruri;
+    return this.changes?.ruri ?? super.ruri;
   }
   override set ruri(uri: string) {
-    this.#change().ruri = checkUri(uri, 'ruri');
+    this.change().ruri = checkUri(uri, 'ruri');
   }
 
   /** Where the message goes regardless of its Request-URI (`$du`); `null` when nothing was set. */
   get du(): string | null {
-    return this.#changes?.du ?? null;
+    return this.changes?.du ?? null;
   }
   set du(uri: string | null) {
-    this.#change().du = uri === null ? null : checkUri(uri, 'du');
+    this.change().du = uri === null ? null : checkUri(uri, 'du');
   }
 
   /** The body as text, `''` when there is none (`$rb`); {@link raw} has the bytes. What is set here will be forwarded. */
   override get body(): string | null {
-    const body = this.#changes?.body ?? null;
+    const body = this.changes?.body ?? null;
     if (body === null) return super.body;
     return typeof body === 'string' ? body : Buffer.from(body).toString();
   }
@@ -83,7 +98,7 @@ export class MessageVariables extends MessageRun {
     if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
       throw new TypeError(`body: expected a string or a Uint8Array, got ${describe(body)}`);
     }
-    this.#change().body = typeof body === 'string' ? body : Buffer.from(body);
+    this.change().body = typeof body === 'string' ? body : Buffer.from(body);
   }
 
   /**
@@ -97,7 +112,7 @@ export class MessageVariables extends MessageRun {
     this.mustBeLive();
     const header = headerLine(line);
     if (header === null) return this.refuse('INVALID_STATUS');
-    this.#change().appendedLines.push(header);
+    this.change().appendedLines.push(header);
     return this.done();
   }
 
@@ -112,12 +127,13 @@ export class MessageVariables extends MessageRun {
     this.mustBeLive();
     checkText(name, 'name');
     if (!HEADER_NAME.test(name)) return this.refuse('INVALID_STATUS', name);
-    this.#change().removedNames.push(name);
+    this.change().removedNames.push(name);
     this.done();
     return this.header(name) !== null;
   }
 
-  #change(): MessageChanges {
+  /** @internal */
+  protected change(): MessageChanges {
     this.mustBeLive();
     this.#variables.noteChange();
     return this.#variables.changes;
@@ -125,15 +141,23 @@ export class MessageVariables extends MessageRun {
 
   /** Lines for the next reply that is made here. @internal */
   protected get replyLines(): string {
-    return this.#changes?.replyLines ?? '';
+    return this.changes?.replyLines ?? '';
   }
   protected set replyLines(lines: string) {
-    this.#change().replyLines = lines;
+    this.change().replyLines = lines;
   }
 
   /** Whoever goes on with the call finds what was set. @returns a native status @internal */
   protected keepVariables(): number {
     if (this.#kept === undefined || !this.#kept.isChanged) return native.constants.status.ok;
-    return native.variablesSave(this.runtime.channel, this.index, this.generation, this.#kept.serialize());
+    const status = native.variablesSave(this.runtime.channel, this.index, this.generation, this.#kept.serialize());
+    if (status === native.constants.status.ok) this.#kept.noteKept();
+    return status;
+  }
+
+  /** A reply has set something that the routes after it shall find. @internal */
+  protected shareVariables(): void {
+    if (this.#kept === undefined || !this.#kept.isChanged) return;
+    native.variablesShare(this.runtime.channel, this.index, this.generation, this.#kept.serializeForRequest());
   }
 }

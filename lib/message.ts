@@ -2,12 +2,17 @@ import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts'
 import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { RUN_STATE } from './message-run.ts';
-import { MessageVariables } from './message-variables.ts';
+import { MessageRelay } from './message-relay.ts';
 import { MODULE_GROUP_NUMBER } from './runtime.ts';
+import { checkHandle, continueSuspended } from './suspended.ts';
+import type { Handle } from './suspended.ts';
 import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
+import { NO_ROUTE } from './tm/route-type.ts';
 
 const { status: STATUS, ownThread } = native.constants;
 const MAX_REASON = 200;
+/** Where the addon writes the number of a suspension: read at once, so that one serves all. */
+const suspension = new Uint32Array(2);
 /** What is shown where there is no event, so that a script may ask without asking first. */
 const NO_EVENT = Object.freeze({ type: null, key: null, val: null, gname: null });
 
@@ -33,7 +38,7 @@ let trySuspend: {
 };
 
 /**
- * A SIP request in a route.
+ * A SIP message in a route: a request, or in a reply route the reply.
  *
  * It is good for the run of the route that it was given to; `asyncSleep` is part of the same run.
  *
@@ -44,9 +49,19 @@ let trySuspend: {
  *
  * @typeParam RouteName the blocks of `route` that its functions take; any text when it is left out
  * @typeParam GroupName the worker groups that they take
+ * @typeParam FailureRouteName the blocks of `failureRoute`
+ * @typeParam OnreplyRouteName the blocks of `onreplyRoute`
+ * @typeParam BranchRouteName the blocks of `branchRoute`
  */
-export class Message<RouteName extends string = string, GroupName extends string = string> extends MessageVariables {
+export class Message<
+  RouteName extends string = string,
+  GroupName extends string = string,
+  FailureRouteName extends string = string,
+  OnreplyRouteName extends string = string,
+  BranchRouteName extends string = string,
+> extends MessageRelay<FailureRouteName, OnreplyRouteName, BranchRouteName> {
   #event: TkvEvent | undefined;
+  #suspension = 0;
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
 
@@ -132,7 +147,7 @@ export class Message<RouteName extends string = string, GroupName extends string
    * @param code a whole number, 100 to 699
    * @param reason the phrase, up to 200 characters; the usual one of the code when it is left out
    * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK, a data task, an event),
-   *   `INVALID_STATUS`
+   *   `INVALID_STATUS`, `WRONG_ROUTE` (a reply or branch route)
    */
   sendReply(code: number, reason = ''): boolean {
     return this.#reply(code, reason, false);
@@ -153,9 +168,14 @@ export class Message<RouteName extends string = string, GroupName extends string
     return this.#reply(code, reason, true);
   }
 
-  /** Replies 500 as {@link slSendReply} does (`sl_reply_error`). @returns as {@link sendReply} */
+  /**
+   * Replies what the last failure calls for as {@link slSendReply} does: 483, 482 or 478 behind a {@link tRelay} that failed
+   * so, else 500 (`sl_reply_error`).
+   *
+   * @returns as {@link sendReply}
+   */
   slReplyError(): boolean {
-    return this.#reply(500, '', true);
+    return this.#reply(this.failedCode || 500, '', true);
   }
 
   #reply(code: number, reason: string, stateless: boolean): boolean {
@@ -164,6 +184,7 @@ export class Message<RouteName extends string = string, GroupName extends string
     checkText(reason, 'reason');
     if (!Number.isInteger(code) || code < 100 || code > 699) return this.refuse('INVALID_STATUS', String(code));
     if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
+    if (this.kind === SLOT_KIND.branch) return this.refuse('WRONG_ROUTE', 'a reply or branch route has nothing to reply to');
     if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
     const lines = this.replyLines;
@@ -199,6 +220,17 @@ export class Message<RouteName extends string = string, GroupName extends string
   drop(): never {
     this.giveUp(true);
     throw SCRIPT_END;
+  }
+
+  /**
+   * Whether the message belongs to a transaction (`t_check_trans`). Retransmissions never reach a script here, so for a request
+   * in its route it is always so.
+   *
+   * @returns `false` for an ACK or a CANCEL, a data task or an event, and when there was no slot left for a transaction
+   */
+  tCheckTrans(): boolean {
+    this.mustNotBeGivenUp();
+    return native.hasTransaction(this.runtime.channel, this.index, this.generation);
   }
 
   // ---- suspending ----------------------------------------------------------------------------------------------------
@@ -331,6 +363,61 @@ export class Message<RouteName extends string = string, GroupName extends string
         return msg.#queue(route, group);
       },
     };
+  }
+
+  /**
+   * Suspends the call until somebody continues it (`t_suspend`). The script goes on, to start what the call shall wait for; the
+   * message is inert from here on but for reading, {@link tContinue} and {@link tCancelSuspend}. Nobody waits for ever: after
+   * `max_suspend` the failure route runs if one is armed, else the call gets 408.
+   *
+   * @returns what to continue it by, Kamailio's (tindex, tlabel): any thread and any part of the program may. `false` as
+   *   {@link asyncRoute}
+   */
+  tSuspend(): Handle | false {
+    if (this.refusesSuspension()) return false;
+    const kept = this.keepVariables();
+    if (kept !== STATUS.ok) return this.refuseStatus(kept);
+    const { channel, config } = this.runtime;
+    const { onFailure = NO_ROUTE } = this.changes ?? {};
+    const status = native.suspendOpen(channel, this.index, this.generation, config.tm.maxSuspendMs, onFailure, suspension);
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    this.#suspension = suspension[0]!;
+    this.state = RUN_STATE.open;
+    this.owner = 0;
+    this.done();
+    return { index: this.index, label: this.generation };
+  }
+
+  /**
+   * Takes {@link tSuspend} back, in the same run of the route and as long as nobody has continued the call
+   * (`t_cancel_suspend`). The message can be used again.
+   *
+   * @param index,label what tSuspend returned
+   * @returns `false` with `NOT_SUSPENDED` (continued or timed out meanwhile, another call's, not suspended), `CANCELLED`
+   */
+  tCancelSuspend(index: number, label: number): boolean {
+    checkHandle({ index, label });
+    if (this.state !== RUN_STATE.open || index !== this.index || label !== this.generation) {
+      return this.refuse('NOT_SUSPENDED');
+    }
+    const status = native.suspendUndo(this.runtime.channel, index, label, this.#suspension);
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    this.state = RUN_STATE.running;
+    return this.done();
+  }
+
+  /**
+   * Continues a suspended call, this or any other, with a route block (`t_continue`): in the group "default", else in the
+   * module's workers, else in the receiver that it came in by. One that waits for its time goes on before it. What becomes of
+   * this message does not matter: a callback may do it long after the route has returned.
+   *
+   * @param index,label what {@link tSuspend} returned, or `index` and `generation` of a message
+   * @param routename a block of `route`
+   * @returns `false` with `UNKNOWN_ROUTE`, `STALE_HANDLE`, `NOT_SUSPENDED` (somebody was quicker, or it sleeps in `asyncSleep`),
+   *   `CANCELLED`, `SLOTS_EXHAUSTED`
+   */
+  tContinue(index: number, label: number, routename: RouteName): boolean {
+    return this.taken(continueSuspended(this.runtime, { index, label }, routename));
   }
 
   #suspend(route: number, group: number, delayMs: number, roundMs: number): boolean | typeof ENDS {

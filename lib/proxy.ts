@@ -13,12 +13,12 @@ import { makeError } from './errors.ts';
 import type { SipAsyncError } from './errors.ts';
 import { makeLogger } from './log.ts';
 import type { Logger } from './log.ts';
-import { makeRuntime } from './runtime.ts';
+import { CANCEL_EVENT, makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
 import { readStats } from './stats.ts';
 import type { ProxyStats } from './stats.ts';
-import { cancelWaiting, listWaiting } from './suspended.ts';
+import { cancelWaiting, continueSuspended, listWaiting } from './suspended.ts';
 import type { Handle, SuspendedEntry } from './suspended.ts';
 import { checkText } from './tm/arguments.ts';
 import { moduleUrl } from './workers/module-url.ts';
@@ -129,6 +129,17 @@ export class Proxy {
     return this.#taken(cancelWaiting(this.#runtime, handle));
   }
 
+  /**
+   * Continues a suspended call with a route block (`t_continue`), as `msg.tContinue`: for parts of the program that know nothing
+   * of the call but the two numbers.
+   *
+   * @returns as `msg.tContinue`, with the reason in {@link asyncError}; also `false` with `CLOSED`
+   * @throws TypeError for numbers or a name of a wrong type
+   */
+  tContinue(index: number, label: number, routename: string): boolean {
+    return this.#taken(continueSuspended(this.#runtime, { index, label }, routename));
+  }
+
   /** Statistics as plain numbers. After `close()` they are those of the end. */
   stats(): ProxyStats {
     return this.#lastStats ?? readStats(this.#engine, this.#config);
@@ -199,7 +210,15 @@ async function bind(engine: number, config: ProxyConfig): Promise<BoundAddress[]
     let { port } = address;
     for (let child = 0; child < config.children; child += 1) {
       const socket = number * config.children + child;
-      const result = native.engineListen(engine, socket, host, port, config.recvBufferBytes, config.children > 1);
+      const result = native.engineListen(
+        engine,
+        socket,
+        host,
+        port,
+        config.recvBufferBytes,
+        config.children > 1,
+        config.advertise ?? '',
+      );
       if (result < 0) {
         const cause = Object.assign(new Error(errnoText(result)), {
           errno: result,
@@ -226,7 +245,12 @@ function createEngine(config: ProxyConfig): number {
     tm.wtTimerMs,
     tm.autoInv100,
     listen.length,
+    tm.frTimerMs,
+    tm.frInvTimerMs,
+    config.routes.eventRoute.includes(CANCEL_EVENT),
   );
+  const { rate, burst } = config.maxRequestsPerSource ?? { rate: 0, burst: 0 };
+  native.engineLimits(engine, config.maxHeaders, config.maxLineBytes, config.maxVias, rate, burst);
   for (const group of config.groups) {
     native.engineAddGroup(engine, group.name, group.workers, group.nonblock, group.usleepUs, group.maxQueue);
   }
@@ -301,6 +325,7 @@ async function launch(
   const pool = new WorkerPool({ engine, entry, inputFor, keepAlive: true }, logger);
   try {
     const addresses = config.async.mode === 1 ? [] : await bind(engine, config);
+    for (const { host, port } of config.aliases) native.engineAddAlias(engine, host, port);
     await pool.start(workerPlaces(config));
     const script = new Script(runtime);
     runtime.channel = native.channelOpen(engine, 0, -1, 0, script.records, script.onBatch);

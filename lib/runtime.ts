@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import type { ProxyConfig } from './config/schema.ts';
 import type { ProxyDefinition, RouteHandler } from './define-proxy.ts';
 import { makeError } from './errors.ts';
@@ -5,6 +6,8 @@ import type { ErrorName, SipAsyncError } from './errors.ts';
 import { native } from './binding.ts';
 import type { StatusName } from '../binding.d.ts';
 import type { Logger } from './log.ts';
+import type { Message } from './message.ts';
+import { Resolver } from './transport/resolve.ts';
 
 /** What every route in one thread shares: the engine's numbers, the handlers of this thread, the names behind numbers. */
 export interface Runtime {
@@ -13,6 +16,25 @@ export interface Runtime {
   readonly config: ProxyConfig;
   readonly logger: Logger;
   readonly requestRoute: RouteHandler | undefined;
+  /** Failure, reply and branch routes by number, as `routes`. */
+  readonly failureRoutes: readonly (RouteHandler | undefined)[];
+  readonly onreplyRoutes: readonly (RouteHandler | undefined)[];
+  readonly branchRoutes: readonly (RouteHandler | undefined)[];
+  readonly failureNumbers: ReadonlyMap<string, number>;
+  readonly onreplyNumbers: ReadonlyMap<string, number>;
+  readonly branchNumbers: ReadonlyMap<string, number>;
+  /** The event route that each CANCEL runs. */
+  readonly cancelRoute: RouteHandler | undefined;
+  /** Runs the branch route of a new branch, once `prepare` has made its message ready. @returns whether it was dropped */
+  runBranch: (
+    index: number,
+    generation: number,
+    method: number,
+    route: number,
+    prepare: (message: Message) => void,
+  ) => boolean;
+  /** Made on the first use: most proxies never look up a name. */
+  readonly resolver: () => Resolver;
   /** Route blocks by number; the numbers are the positions in `config.routes.route`, the same in every thread. */
   readonly routes: readonly (RouteHandler | undefined)[];
   readonly routeNumbers: ReadonlyMap<string, number>;
@@ -30,6 +52,9 @@ export interface Runtime {
   readonly maxMs: number;
 }
 
+/** The event that a CANCEL raises. */
+export const CANCEL_EVENT = 'tm:canceled';
+
 /** Number of the group of the module's own workers. */
 export const MODULE_GROUP_NUMBER = 0;
 
@@ -44,16 +69,36 @@ export function makeRuntime(
   group = -1,
 ): Runtime {
   const groups = config.groups.map((group) => group.name);
-  const handlers = definition.route ?? {};
   const events = definition.eventRoute ?? {};
+  const { routes } = config;
+  const handlersOf = (names: readonly string[], handlers: Readonly<Record<string, RouteHandler | undefined>> = {}) =>
+    names.map((name) => (Object.hasOwn(handlers, name) ? handlers[name] : undefined));
+  const numbersOf = (names: readonly string[]) => new Map(names.map((name, number) => [name, number]));
+  let resolver: Resolver | undefined;
   const { tkv } = config;
   return {
     channel: -1,
     config,
     logger,
     requestRoute: definition.requestRoute,
-    routes: config.routes.route.map((name) => (Object.hasOwn(handlers, name) ? handlers[name] : undefined)),
-    routeNumbers: new Map(config.routes.route.map((name, number) => [name, number])),
+    routes: handlersOf(routes.route, definition.route),
+    routeNumbers: numbersOf(routes.route),
+    failureRoutes: handlersOf(routes.failureRoute, definition.failureRoute),
+    failureNumbers: numbersOf(routes.failureRoute),
+    onreplyRoutes: handlersOf(routes.onreplyRoute, definition.onreplyRoute),
+    onreplyNumbers: numbersOf(routes.onreplyRoute),
+    branchRoutes: handlersOf(routes.branchRoute, definition.branchRoute),
+    branchNumbers: numbersOf(routes.branchRoute),
+    cancelRoute: Object.hasOwn(events, CANCEL_EVENT) ? events[CANCEL_EVENT] : undefined,
+    runBranch: () => {
+      throw makeError('CLOSED');
+    },
+    resolver: () => {
+      const families = [...new Set(config.listen.map(({ host }) => (isIPv6(host) ? 6 : 4)))] as (4 | 6)[];
+      const transports = [...new Set(config.listen.map(({ transport }) => transport))];
+      resolver ??= new Resolver({ transports, families, ...config.dns });
+      return resolver;
+    },
     groupNumbers: new Map(groups.map((name, number) => [name, number] as const).slice(MODULE_GROUP_NUMBER + 1)),
     msGroup: Math.max(MODULE_GROUP_NUMBER, groups.indexOf('default')),
     firstGroup: groups.length > 1 ? 1 : -1,
@@ -79,6 +124,10 @@ const ERROR_OF_STATUS = {
   noTransaction: 'NO_TRANSACTION',
   closed: 'CLOSED',
   notAnswerable: 'INVALID_STATUS',
+  unresolved: 'CLOSED',
+  unroutable: 'UNROUTABLE',
+  tooManyHops: 'TOO_MANY_HOPS',
+  loop: 'LOOP_DETECTED',
 } as const satisfies Record<StatusName, ErrorName>;
 
 const NAME_OF_STATUS: ErrorName[] = [];

@@ -3,7 +3,10 @@ import type { GroupConfig } from './config/groups.ts';
 import type { RouteHandler } from './define-proxy.ts';
 import { native } from './binding.ts';
 import { Message, SCRIPT_END } from './message.ts';
+import { CANCEL_EVENT } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
+import { ROUTE_TYPE } from './tm/route-type.ts';
+import type { RouteType } from './tm/route-type.ts';
 import { TaskRoom } from './workers/room.ts';
 
 const { record: RECORD, outcome: OUTCOME } = native.constants;
@@ -33,6 +36,15 @@ export class Script {
   /** @param group the group that this thread works for */
   constructor(runtime: Runtime, group?: Pick<GroupConfig, 'usleepUs' | 'concurrency'>) {
     this.#runtime = runtime;
+    runtime.runBranch = (index, generation, method, route, prepare) => {
+      const name = runtime.config.routes.branchRoute[route]!;
+      const branch = SLOT_KIND.branch;
+      const message = new Message(runtime, index, generation, method, name, branch, false, ROUTE_TYPE.branch);
+      prepare(message);
+      const outcome = this.#run(message, runtime.branchRoutes[route]);
+      if (outcome !== OUTCOME.pending) native.finish(runtime.channel, index, generation, outcome);
+      return outcome === OUTCOME.dropped;
+    };
     this.#room = new TaskRoom(
       group,
       () => this.#running.size,
@@ -63,11 +75,29 @@ export class Script {
       const message = new Message(this.#runtime, index, generation, method, 'requestRoute');
       return this.#run(message, this.#runtime.requestRoute);
     }
+    const hasStored = (info & RECORD.variables) !== 0;
+    const routeType = ((info >> RECORD.routeTypeShift) & 3) as RouteType;
+    const slotKind = routeType >= ROUTE_TYPE.reply ? SLOT_KIND.branch : SLOT_KIND.message;
+    const { routes } = this.#runtime.config;
     if (kind === RECORD.resume) {
-      const name = this.#runtime.config.routes.route[route]!;
-      const hasStored = (info & RECORD.variables) !== 0;
-      const message = new Message(this.#runtime, index, generation, method, name, SLOT_KIND.message, hasStored);
+      const name = routes.route[route]!;
+      const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
       return this.#run(message, this.#runtime.routes[route]);
+    }
+    if (kind === RECORD.failure) {
+      const name = routes.failureRoute[route]!;
+      const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
+      message.beginFailureRoute();
+      return this.#run(message, this.#runtime.failureRoutes[route]);
+    }
+    if (kind === RECORD.reply) {
+      const name = routes.onreplyRoute[route]!;
+      const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
+      return this.#run(message, this.#runtime.onreplyRoutes[route]);
+    }
+    if (kind === RECORD.cancel) {
+      const message = new Message(this.#runtime, index, generation, method, CANCEL_EVENT);
+      return this.#run(message, this.#runtime.cancelRoute);
     }
     if (kind === RECORD.task) {
       const name = this.#runtime.config.routes.route[route]!;
@@ -129,6 +159,7 @@ export class Script {
     }
     const outcome = message.end();
     if (outcome !== OUTCOME.ended || message.isSettled) return outcome;
+    if (message.answerFailure()) return outcome;
     // Ended with nothing: the addon answers 500 unless there is nobody to answer. It is told here, and not with the batch,
     // because only its answer says whether there is something to log.
     const callId = message.callId;

@@ -68,7 +68,7 @@ export interface ProxyStats {
     active: number;
     /** Suspended, or waiting in a queue to be resumed. */
     suspended: number;
-    /** Messages that wait for a route or are in one. */
+    /** Messages that wait for a route, are in one, or wait for what they were sent on to. */
     inScript: number;
     /** Final replies sent, since the start. */
     completed: number;
@@ -76,6 +76,15 @@ export interface ProxyStats {
     cancelled: number;
     /** Finals to INVITE that no ACK came for (timer H), since the start. */
     timedOut: number;
+  };
+  /** Client transactions. */
+  branches: {
+    /** Waiting for a reply, or answering repetitions of one. */
+    active: number;
+    /** Requests sent on, since the start. */
+    sent: number;
+    /** Sent again by a timer, since the start. */
+    repeated: number;
   };
   timers: TimerStats;
   tasks: TaskStats;
@@ -95,6 +104,8 @@ export interface ProxyStats {
     strayResponses: number;
     /** New requests answered 503 without a route, because no slot was left or the proxy is closing. */
     refused: number;
+    /** Requests dropped because their source was over `maxRequestsPerSource`. */
+    limited: number;
     /** Replies sent but not kept for retransmissions, because no memory was left. */
     repliesNotKept: number;
     /** Datagrams read while a receiver's event loop was stuck. */
@@ -178,6 +189,7 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       cancelled: of('cancelled'),
       timedOut: of('timedOut'),
     },
+    branches: { active: of('branchesActive'), sent: of('branchesSent'), repeated: of('requestsRepeated') },
     timers: readTimers(of),
     tasks: readTasks(of),
     groups: readGroups(engine, config.groups),
@@ -192,6 +204,7 @@ export function readStats(engine: number, config: ProxyConfig): ProxyStats {
       keepAlives: of('keepAlives'),
       strayResponses: of('strayResponses'),
       refused: of('refused'),
+      limited: of('limited'),
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),
     },

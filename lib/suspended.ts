@@ -4,7 +4,7 @@ import { makeError } from './errors.ts';
 import type { SipAsyncError } from './errors.ts';
 import { errorOfStatus } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
-import { describe } from './tm/arguments.ts';
+import { checkText, describe } from './tm/arguments.ts';
 
 const { status: STATUS, waiting: COLUMNS, field: FIELD, ownThread: OWN_THREAD } = native.constants;
 const DEFAULT_LIMIT = 1000;
@@ -99,6 +99,19 @@ export function checkHandle(handle: unknown): Handle {
 
 /** Whether a slot can have been named by this number. */
 export const isUint32 = (value: number) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+
+/** @returns why it could not be continued, or `null` */
+export function continueSuspended(runtime: Runtime, handle: Handle, routename: string): SipAsyncError | null {
+  const { index, label } = checkHandle(handle);
+  checkText(routename, 'routename');
+  const route = runtime.routeNumbers.get(routename);
+  if (route === undefined) return makeError('UNKNOWN_ROUTE', routename);
+  if (!isUint32(index) || !isUint32(label)) return makeError('STALE_HANDLE');
+  const { groups } = runtime.config;
+  const group = groups[runtime.msGroup]!.workers > 0 ? runtime.msGroup : OWN_THREAD;
+  const status = native.continueWith(runtime.channel, index, label, route, group);
+  return status === STATUS.ok ? null : errorOfStatus(status);
+}
 
 /** @returns why it could not be cancelled, or `null` */
 export function cancelWaiting(runtime: Pick<Runtime, 'channel'>, handle: Handle): SipAsyncError | null {

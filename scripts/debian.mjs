@@ -1,7 +1,18 @@
 // Development tools that npm cannot bring. Run by itself (`node scripts/debian.mjs`), it installs all of them.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onPath, run } from './process.mjs';
+
+/** libFuzzer and the sanitizers of clang, which stand in a folder of its version. */
+function hasClangRuntime() {
+  const inside = (folder) => (existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []);
+  return inside('/usr/lib')
+    .filter((folder) => basename(folder).startsWith('llvm-'))
+    .flatMap((folder) => inside(join(folder, 'lib/clang')))
+    .flatMap((folder) => inside(join(folder, 'lib/linux')))
+    .some((file) => basename(file).startsWith('libclang_rt.fuzzer-'));
+}
 
 /**
  * What to look for, and the Debian package that has it. `commands` lists alternatives, of which one is enough.
@@ -14,11 +25,16 @@ export const tools = {
   strip: { commands: ['strip'], package: 'binutils' },
   doctest: { file: '/usr/include/doctest/doctest.h', package: 'doctest-dev' },
   sipp: { commands: ['sipp'], package: 'sip-tester' },
+  clang: { commands: ['clang++'], package: 'clang' },
+  clangRuntime: { present: hasClangRuntime, title: 'compiler-rt of clang', package: 'libclang-rt-dev' },
   clangFormat: { commands: ['clang-format'], package: 'clang-format' },
 };
 
 export function missing(wanted) {
-  return wanted.filter((tool) => !(tool.commands ? tool.commands.some(onPath) : existsSync(tool.file)));
+  return wanted.filter((tool) => {
+    if (tool.present) return !tool.present();
+    return !(tool.commands ? tool.commands.some(onPath) : existsSync(tool.file));
+  });
 }
 
 function commandLine(packages) {
@@ -27,7 +43,7 @@ function commandLine(packages) {
 
 /** Ends the process with 1 after naming the one command that brings what is missing. */
 export function refuse(absent) {
-  const names = absent.map((tool) => (tool.commands ? tool.commands.join(' or ') : tool.file));
+  const names = absent.map((tool) => (tool.commands ? tool.commands.join(' or ') : (tool.title ?? tool.file)));
   console.error(`not found: ${names.join(', ')}`);
   console.error(`install with: ${commandLine(absent.map((tool) => tool.package))}`);
   process.exit(1);

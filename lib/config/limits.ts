@@ -22,6 +22,11 @@ export const LIMITS = {
   maxTransactions: { min: 1, max: 16_777_216 },
   // A datagram cannot be longer, and no SIP request fits into much less than the smaller number.
   maxMessageBytes: { min: 256, max: 65_535 },
+  maxHeaders: { min: 16, max: 4_096 },
+  maxLineBytes: { min: 256, max: 65_535 },
+  maxVias: { min: 1, max: 256 },
+  sourceRate: { min: 1, max: 1_000_000 },
+  sourceBurst: { min: 1, max: 1_000_000 },
   recvBufferBytes: { min: 4_096, max: 1_073_741_824 },
   groupWorkers: { min: 1, max: 256 },
   groupUsleepUs: { min: 0, max: 10_000_000 },
@@ -35,6 +40,7 @@ export const LIMITS = {
   timerMs: TIMER_MS,
   // A retransmission timer of zero would send without end.
   retransmitMs: { min: 1, max: INT32_MAX },
+  dnsTimeoutMs: { min: 1, max: 600_000 },
   maxSuspendMs: { min: 1, max: INT32_MAX },
 } as const satisfies Record<string, Limit>;
 
@@ -45,6 +51,10 @@ export const DEFAULTS = {
   asyncWorkers: 0,
   maxTransactions: 262_144,
   maxMessageBytes: 65_535,
+  maxHeaders: 256,
+  maxLineBytes: 8_192,
+  // As many hops as the Max-Forwards that RFC 3261 recommends allows.
+  maxVias: 70,
   recvBufferBytes: 4 * 1024 * 1024,
   log: 'silent',
   groupMaxQueue: 1_024,

@@ -16,7 +16,7 @@ const LATER_TRANSPORTS = ['tcp', 'tls', 'ws', 'wss'];
 const HOSTNAME = /^(?=.{1,253}$)[a-z\d]([a-z\d-]*[a-z\d])?(\.[a-z\d]([a-z\d-]*[a-z\d])?)*$/i;
 
 /** The host without brackets, or `null` when it is neither an address nor a host name. */
-function bareHost(text: string): string | null {
+export function bareHost(text: string): string | null {
   if (text.startsWith('[') && text.endsWith(']')) {
     const inner = text.slice(1, -1);
     return isIPv6(inner) ? inner : null;

@@ -10,7 +10,7 @@ export const ROUTE_TABLES = ['route', 'failureRoute', 'onreplyRoute', 'branchRou
 export const ROUTE_KEYS = ['requestRoute', ...ROUTE_TABLES] as const;
 
 /** The events that the proxy itself raises; `asyncTkvEvcb` may name one more. */
-export const KNOWN_EVENTS = ['core:tkv', 'core:pre-routing', 'tm:local-request'] as const;
+export const KNOWN_EVENTS = ['core:tkv', 'core:pre-routing', 'tm:local-request', 'tm:canceled'] as const;
 
 /** The names of all route blocks. The functions stay in the module, which every thread loads for itself. */
 export interface RouteNames {

@@ -11,6 +11,8 @@ import { DEFAULTS, LIMITS, LOG_LEVELS } from './limits.ts';
 import type { ListenAddress } from './listen.ts';
 import { readListen } from './listen.ts';
 import { integer, isRecord, oneOf, readObject, text, zeroOrOne } from './read.ts';
+import { readAdvertise, readAliases, readDns } from './names.ts';
+import type { DnsConfig, HostAndPort } from './names.ts';
 import type { RouteNames } from './routes.ts';
 import { checkEvents, checkTkvEvent, readRoutes, ROUTE_KEYS } from './routes.ts';
 
@@ -34,7 +36,17 @@ export interface ProxyConfig {
   tkv: { group: string | null; eventRoute: string | null };
   maxTransactions: number;
   maxMessageBytes: number;
+  maxHeaders: number;
+  maxLineBytes: number;
+  maxVias: number;
+  /** Requests a second and at once; `null` is no limit. */
+  maxRequestsPerSource: { rate: number; burst: number } | null;
   recvBufferBytes: number;
+  /** Other names of the proxy. */
+  aliases: HostAndPort[];
+  /** The host that Via and Record-Route name, or the address of the socket. */
+  advertise: string | null;
+  dns: DnsConfig;
   /** The absolute path of the control socket. */
   control: string | null;
   log: LogLevel;
@@ -66,12 +78,21 @@ const settingsShape = {
   listen: z.unknown().optional(),
   asyncWorkersGroup: z.unknown().optional(),
   control: z.unknown().optional(),
+  alias: z.unknown().optional(),
+  advertise: z.unknown().optional(),
+  dns: z.unknown().optional(),
   children: integer(LIMITS.children).optional(),
   asyncWorkers: integer(LIMITS.asyncWorkers).optional(),
   asyncTkvGname: z.string({ error: ({ input }) => mismatch('the name of a worker group', input) }).optional(),
   asyncTkvEvcb: z.string({ error: ({ input }) => mismatch('the name of an eventRoute', input) }).optional(),
   maxTransactions: integer(LIMITS.maxTransactions).optional(),
   maxMessageBytes: integer(LIMITS.maxMessageBytes).optional(),
+  maxHeaders: integer(LIMITS.maxHeaders).optional(),
+  maxLineBytes: integer(LIMITS.maxLineBytes).optional(),
+  maxVias: integer(LIMITS.maxVias).optional(),
+  maxRequestsPerSource: z
+    .strictObject({ rate: integer(LIMITS.sourceRate), burst: integer(LIMITS.sourceBurst).optional() })
+    .optional(),
   recvBuffer: integer(LIMITS.recvBufferBytes).optional(),
   log: oneOf(LOG_LEVELS).optional(),
   modparam: z
@@ -100,6 +121,9 @@ interface Settings {
   readonly listen: ListenAddress[] | null;
   readonly groups: GroupEntry[] | null;
   readonly control: string | null;
+  readonly aliases: HostAndPort[] | null;
+  readonly advertise: string | null;
+  readonly dns: DnsConfig | null;
 }
 
 function readControl(input: unknown, path: Path, faults: Faults): string | null {
@@ -116,19 +140,24 @@ function readSettings(
   faults: Faults,
 ): Settings {
   const values = readObject(schema as typeof settingsSchema, input, path, faults);
-  const { listen, asyncWorkersGroup: groups, control } = values;
+  const { listen, asyncWorkersGroup: groups, control, alias, advertise, dns } = values;
   return {
     path,
     values,
     listen: listen === undefined ? null : readListen(listen, [...path, 'listen'], faults),
     groups: groups === undefined ? null : readGroups(groups, [...path, 'asyncWorkersGroup'], faults),
     control: control === undefined ? null : readControl(control, [...path, 'control'], faults),
+    aliases: alias === undefined ? null : readAliases(alias, [...path, 'alias'], faults),
+    advertise: advertise === undefined ? null : readAdvertise(advertise, [...path, 'advertise'], faults),
+    dns: dns === undefined ? null : readDns(dns, [...path, 'dns'], faults),
   };
 }
 
 function readOverrides(input: unknown, faults: Faults): Settings {
   const path = ['overrides'];
-  if (input === undefined) return { path, values: {}, listen: null, groups: null, control: null };
+  if (input === undefined) {
+    return { path, values: {}, listen: null, groups: null, control: null, aliases: null, advertise: null, dns: null };
+  }
   if (!isRecord(input)) return readSettings(settingsSchema, input, path, faults);
   const settings = { ...input };
   for (const key of ROUTE_KEYS) {
@@ -162,6 +191,7 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
   const sworker = { ...own.values.modparam?.sworker, ...over.values.modparam?.sworker };
   const groups = over.groups ?? own.groups ?? [];
   const asyncWorkers = values.asyncWorkers ?? DEFAULTS.asyncWorkers;
+  const source = values.maxRequestsPerSource;
   const mode = module.mode ?? DEFAULTS.mode;
   // As in Kamailio, the empty string means that there are no tkv events.
   const tkv = { group: values.asyncTkvGname || null, eventRoute: values.asyncTkvEvcb || null };
@@ -210,7 +240,14 @@ export function checkConfig(definition: unknown, overrides?: unknown): ProxyConf
     tkv,
     maxTransactions: values.maxTransactions ?? DEFAULTS.maxTransactions,
     maxMessageBytes: values.maxMessageBytes ?? DEFAULTS.maxMessageBytes,
+    maxHeaders: values.maxHeaders ?? DEFAULTS.maxHeaders,
+    maxLineBytes: values.maxLineBytes ?? DEFAULTS.maxLineBytes,
+    maxVias: values.maxVias ?? DEFAULTS.maxVias,
+    maxRequestsPerSource: source === undefined ? null : { rate: source.rate, burst: source.burst ?? source.rate },
     recvBufferBytes: values.recvBuffer ?? DEFAULTS.recvBufferBytes,
+    aliases: over.aliases ?? own.aliases ?? [],
+    advertise: over.advertise ?? own.advertise,
+    dns: over.dns ?? own.dns ?? {},
     control: over.control ?? own.control,
     log: values.log ?? DEFAULTS.log,
     routes,

@@ -2,6 +2,7 @@ import { deserialize, serialize } from 'node:v8';
 import { Flags } from './flags.ts';
 import { nestedValue, plainValue, Variables } from './variables.ts';
 import type { NestedValue, VariableValue } from './variables.ts';
+import { NO_ROUTE } from '../tm/route-type.ts';
 
 /** What a script changed in a message, for when it is forwarded. */
 export interface MessageChanges {
@@ -13,6 +14,14 @@ export interface MessageChanges {
   removedNames: string[];
   /** Lines for the next reply that is made here. */
   replyLines: string;
+  /** Whether the request is to come back this way in its dialog (`record_route`). */
+  recordsRoute: boolean;
+  /** Request-URIs of further branches for the next relay (`append_branch`). */
+  branches: string[];
+  /** Numbers of the routes that are armed, or NO_ROUTE. */
+  onFailure: number;
+  onReply: number;
+  onBranch: number;
 }
 
 /** As it is stored between two runs; arrays, because they are the smallest when they are serialized. */
@@ -21,6 +30,7 @@ type Stored = [
   xavp: Map<string, NestedValue[]>,
   flags: number,
   changes: MessageChanges,
+  requestChanges: MessageChanges | null,
 ];
 
 /** Everything that lives in the transaction and that a script can set: AVPs, XAVPs, flags and message changes. */
@@ -29,6 +39,8 @@ export class TransactionVariables {
   readonly xavp: Variables<NestedValue>;
   readonly flags: Flags;
   readonly changes: MessageChanges;
+  /** In a reply route: what was changed in the request, which must outlive the reply. */
+  readonly #requestChanges: MessageChanges | null;
   readonly #avp: Map<string, VariableValue[]>;
   readonly #xavp: Map<string, NestedValue[]>;
   #isChanged = false;
@@ -38,7 +50,7 @@ export class TransactionVariables {
    * @param mayChange throws when nothing may be changed any more
    */
   constructor(stored: Uint8Array | null, mayChange: () => void) {
-    const [avp, xavp, flags, changes] = stored === null ? fresh() : (deserialize(stored) as Stored);
+    const [avp, xavp, flags, changes, requestChanges] = stored === null ? fresh() : (deserialize(stored) as Stored);
     const beforeChange = () => {
       mayChange();
       this.noteChange();
@@ -49,6 +61,13 @@ export class TransactionVariables {
     this.xavp = new Variables<NestedValue>(frozen(xavp), nestedValue, beforeChange);
     this.flags = new Flags(flags, beforeChange);
     this.changes = changes;
+    this.#requestChanges = requestChanges;
+  }
+
+  /** For a reply: the variables are the transaction's, the changes are those of the reply. */
+  static ofReply(stored: Uint8Array | null, mayChange: () => void): TransactionVariables {
+    const [avp, xavp, flags, changes] = stored === null ? fresh() : (deserialize(stored) as Stored);
+    return new TransactionVariables(serialize([avp, xavp, flags, noChanges(), changes] satisfies Stored), mayChange);
   }
 
   /** Whether something was set since they were read. */
@@ -60,13 +79,40 @@ export class TransactionVariables {
     this.#isChanged = true;
   }
 
+  /** They are kept; what is set from now on is not. */
+  noteKept(): void {
+    this.#isChanged = false;
+  }
+
   serialize(): Uint8Array {
-    return serialize([this.#avp, this.#xavp, this.flags.value, this.changes] satisfies Stored);
+    return serialize([this.#avp, this.#xavp, this.flags.value, this.changes, this.#requestChanges] satisfies Stored);
+  }
+
+  /** What the transaction keeps of them: without what was changed in a reply. */
+  serializeForRequest(): Uint8Array {
+    const changes = this.#requestChanges ?? this.changes;
+    return serialize([this.#avp, this.#xavp, this.flags.value, changes, null] satisfies Stored);
   }
 }
 
+function noChanges(): MessageChanges {
+  return {
+    ruri: null,
+    du: null,
+    body: null,
+    appendedLines: [],
+    removedNames: [],
+    replyLines: '',
+    recordsRoute: false,
+    branches: [],
+    onFailure: NO_ROUTE,
+    onReply: NO_ROUTE,
+    onBranch: NO_ROUTE,
+  };
+}
+
 function fresh(): Stored {
-  return [new Map(), new Map(), 0, { ruri: null, du: null, body: null, appendedLines: [], removedNames: [], replyLines: '' }];
+  return [new Map(), new Map(), 0, noChanges(), null];
 }
 
 /** What comes out of storage can be changed again; what is handed out must not be. */

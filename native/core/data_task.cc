@@ -45,8 +45,9 @@ Status DataTasks::submit(const TaskRequest& request, Task& out) {
 }
 
 bool DataTasks::is_task(Task task) const {
-  return slots_.is_current(task.index, task.generation) &&
-         slots_.at(task.index).kind.load(std::memory_order_relaxed) != SlotKind::kMessage;
+  if (!slots_.is_current(task.index, task.generation)) return false;
+  const SlotKind kind = slots_.at(task.index).kind.load(std::memory_order_relaxed);
+  return kind == SlotKind::kTask || kind == SlotKind::kEvent;
 }
 
 const TaskData& DataTasks::data(Task task) const {

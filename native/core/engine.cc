@@ -239,6 +239,68 @@ Status Engine::resume(Task task, uint64_t now) {
   return Status::kOk;
 }
 
+Status Engine::resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
+                              uint32_t thread) {
+  note_withdrawn();
+  Slot& slot = slots_.at(task.index);
+  slot.thread.store(thread, std::memory_order_relaxed);
+  slot.route.store(route, std::memory_order_relaxed);
+  slot.group.store(group, std::memory_order_relaxed);
+  slot.queued_ns.store(now, std::memory_order_relaxed);
+  const Status status = slots_.step(task.index, task.generation, Run::kRunning, Run::kDue);
+  if (status != Status::kOk) {
+    counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+    nodes_->free.push(node, node_link());
+    return status;
+  }
+  const bool handed_over = group == kOwnThread ? post(thread, task) : groups_[group]->push(task);
+  if (!handed_over) {
+    offer_again(node, task, clock_.tick_at(now) + 1);
+    return Status::kOk;
+  }
+  nodes_->free.push(node, node_link());
+  if (group != kOwnThread) groups_[group]->wake_one();
+  return Status::kOk;
+}
+
+Status Engine::take_back(Task task, uint32_t suspension) {
+  const Status status = slots_.claim(task.index, task.generation, suspension);
+  if (status != Status::kOk) return status;
+  counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+  note_withdrawn();
+  return Status::kOk;
+}
+
+Status Engine::launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out) {
+  const uint32_t node = take_node();
+  if (node == kNone) return Status::kSlotsExhausted;
+  Slot& slot = slots_.at(task.index);
+  slot.thread.store(thread, std::memory_order_relaxed);
+  slot.route.store(route, std::memory_order_relaxed);
+  slot.group.store(kOwnThread, std::memory_order_relaxed);
+  slot.queued_ns.store(now, std::memory_order_relaxed);
+  slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
+  // Counted before the step, as everywhere: whoever takes it counts it down.
+  counters.suspended.fetch_add(1, std::memory_order_relaxed);
+  uint32_t suspension = 0;
+  const Status status = slots_.launch(task.index, task.generation, from, suspension);
+  if (status != Status::kOk) {
+    counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+    nodes_->free.push(node, node_link());
+    return status;
+  }
+  out = Launch{task, thread, node};
+  return Status::kOk;
+}
+
+void Engine::deliver(const Launch& launch, uint64_t now) {
+  if (post(launch.thread, launch.task)) {
+    nodes_->free.push(launch.node, node_link());
+  } else {
+    offer_again(launch.node, launch.task, clock_.tick_at(now) + 1);
+  }
+}
+
 // No room in the queue now. The call stays due and is offered again with every tick until there is.
 void Engine::offer_again(uint32_t node_index, Task task, uint64_t tick) {
   TimerNode& node = wheel_.node(node_index);

@@ -84,6 +84,27 @@ class Engine {
   // A suspended call goes on now, before its time, with the route it was suspended for.
   Status resume(Task task, uint64_t now);
 
+  // The same with another route, in a group or (kOwnThread) in `thread`, if it is still in this suspension. `prepare(Slot&)`
+  // writes what the layer above keeps, while the slot is this thread's: two who continue one call do not mix their routes.
+  // `begun` is false when nothing happened; otherwise anything but kOk means that the call was ended from outside in the
+  // middle of this, and that its run is the caller's, who must end it.
+  template <class Prepare>
+  Status resume_with(Task task, uint32_t suspension, uint64_t now, uint16_t route, uint16_t group,
+                     uint32_t thread, bool& begun, Prepare&& prepare);
+
+  // Back to running, by the very run that suspended it so.
+  Status take_back(Task task, uint32_t suspension);
+
+  // A call that is idle or relayed is to run `route` in `thread`. In two parts, because the step is made under a lock and
+  // nobody is woken under one: launch(), then, without the lock, deliver(). kSlotsExhausted: no timer node is left.
+  struct Launch {
+    Task task;
+    uint32_t thread;
+    uint32_t node;
+  };
+  Status launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out);
+  void deliver(const Launch& launch, uint64_t now);
+
   // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
   Status begin_run(Task task, uint32_t thread, uint64_t now);
 
@@ -141,6 +162,8 @@ class Engine {
   // Of a call that is due: to its group's queue, without waking anybody, or to its thread's inbox.
   bool hand_over(Task task);
   void wake_touched();
+  Status resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
+                        uint32_t thread);
   Status submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns);
 
   Region region_;
@@ -187,6 +210,22 @@ Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t del
   if (index == kNone) return Status::kSlotsExhausted;
   out = Task{index, generation};
   return submit_to(out, route, group, now, delay_ns);
+}
+
+template <class Prepare>
+Status Engine::resume_with(Task task, uint32_t suspension, uint64_t now, uint16_t route, uint16_t group,
+                           uint32_t thread, bool& begun, Prepare&& prepare) {
+  begun = false;
+  const uint32_t node = take_node();
+  if (node == kNone) return Status::kSlotsExhausted;
+  const Status status = slots_.claim(task.index, task.generation, suspension);
+  if (status != Status::kOk) {
+    nodes_->free.push(node, node_link());
+    return status;
+  }
+  begun = true;
+  prepare(slots_.at(task.index));
+  return resume_claimed(task, node, now, route, group, thread);
 }
 
 }  // namespace sip_async::core

@@ -20,6 +20,7 @@
 //             running    a JavaScript thread runs a route for it
 //             suspended  a timer or a handle shall bring it back
 //             due        stands in the queue of a group or of a thread
+//             relayed    no script: others have been asked, and what they answer will go on
 #pragma once
 
 #include <atomic>
@@ -31,10 +32,11 @@
 
 namespace sip_async::core {
 
-// What a slot stands for: a message that came in, data for a route, or an event for an event route.
-enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2 };
+// What a slot stands for: a message that came in, data for a route, an event for an event route, or a branch of a message
+// that was sent on.
+enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2, kBranch = 3 };
 
-enum class Run : uint8_t { kIdle = 0, kReceived = 1, kRunning = 2, kSuspended = 3, kDue = 4 };
+enum class Run : uint8_t { kIdle = 0, kReceived = 1, kRunning = 2, kSuspended = 3, kDue = 4, kRelayed = 5 };
 
 // A state word taken apart.
 class Word {
@@ -110,13 +112,18 @@ struct alignas(kCacheLine) Slot {
   uint32_t interval_ms;  // timer G: present interval
   // Written before the slot is published, constant for this life; read by scans. Relaxed, as the key below.
   std::atomic<SlotKind> kind;
+  // As route: what runs next. A number of the layer above.
+  std::atomic<uint8_t> entry;
+  // The owner's: the kind of route that the script is in. A number of the layer above.
+  uint8_t route_type;
 
   // Transaction key. Written before the slot is published and then constant for this life; atomic (relaxed) because a
   // stale handle may read it while the next life is being set up, and finds out under the bucket's lock.
   std::atomic<uint64_t> key_high;
   std::atomic<uint64_t> key_low;
 
-  // A task's: what it carries. Set before the slot is published, freed by whoever ends it.
+  // What a task carries; set before the slot is published, freed by whoever ends it. Of a message or a branch: what belongs
+  // to its being sent on, guarded by the lock of the bucket.
   PayloadRef data;
   // A transaction's variables as the script last saved them. The owner's; freed together with the request.
   PayloadRef variables;

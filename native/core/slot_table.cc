@@ -136,11 +136,41 @@ Status SlotTable::conclude(uint32_t index, uint32_t generation, uint64_t flags, 
   });
 }
 
-Status SlotTable::end_run(uint32_t index, uint32_t generation, Word& before_out) {
+Status SlotTable::end_run(uint32_t index, uint32_t generation, Word& before_out, Run to) {
   return update(index, generation, [&](Word before, Word& after) {
     if (before.run() != Run::kRunning) return Status::kNotSuspended;
     before_out = before;
-    after = before.with_run(Run::kIdle);
+    // One that has been answered meanwhile waits for nothing.
+    after = before.with_run(before.has(Word::kAnswered) ? Run::kIdle : to);
+    return Status::kOk;
+  });
+}
+
+Status SlotTable::claim(uint32_t index, uint32_t generation, uint32_t suspension) {
+  return update(index, generation, [&](Word before, Word& after) {
+    if (before.has(Word::kCancelled)) return Status::kCancelled;
+    if (before.run() != Run::kSuspended || before.suspension() != suspension) return Status::kNotSuspended;
+    after = before.with_run(Run::kRunning);
+    return Status::kOk;
+  });
+}
+
+Status SlotTable::step(uint32_t index, uint32_t generation, Run from, Run to) {
+  return update(index, generation, [&](Word before, Word& after) {
+    if (before.has(Word::kCancelled)) return Status::kCancelled;
+    if (before.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+    if (before.run() != from) return Status::kNotSuspended;
+    after = before.with_run(to);
+    return Status::kOk;
+  });
+}
+
+Status SlotTable::launch(uint32_t index, uint32_t generation, Run from, uint32_t& suspension) {
+  return update(index, generation, [&](Word before, Word& after) {
+    if (before.has(Word::kAnswered)) return Status::kAlreadyAnswered;
+    if (before.run() != from) return Status::kNotSuspended;
+    after = before.next_suspension().with_run(Run::kDue);
+    suspension = after.suspension();
     return Status::kOk;
   });
 }
@@ -167,7 +197,8 @@ bool SlotTable::check_invariants() const {
     if (!at.has(Word::kLive)) continue;
     ++in_use;
     // A call that still waits has no final reply, and a cancelled one counts as answered.
-    const bool waits = at.run() == Run::kSuspended || at.run() == Run::kDue || at.run() == Run::kReceived;
+    const bool waits = at.run() == Run::kSuspended || at.run() == Run::kDue || at.run() == Run::kReceived ||
+                       at.run() == Run::kRelayed;
     if (waits && at.has(Word::kAnswered)) good = false;
     if (at.has(Word::kCancelled) && !at.has(Word::kAnswered)) good = false;
   }

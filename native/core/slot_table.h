@@ -58,8 +58,14 @@ class SlotTable {
   // (received, suspended or due) out of its wait. `was` tells what it was in: running means that a route still has it,
   // anything else that the caller owns it now. `flags` is kCancelled or nothing, and comes on top of kAnswered.
   Status conclude(uint32_t index, uint32_t generation, uint64_t flags, Run& was);
-  // running -> idle. `before` receives the word as it was, so that the caller sees whether it was answered.
-  Status end_run(uint32_t index, uint32_t generation, Word& before);
+  // running -> idle, or `to`. `before` receives the word as it was, so that the caller sees whether it was answered.
+  Status end_run(uint32_t index, uint32_t generation, Word& before, Run to = Run::kIdle);
+  // suspended -> running, if it is still this very suspension: by somebody who will say where it goes on.
+  Status claim(uint32_t index, uint32_t generation, uint32_t suspension);
+  // Any plain step, of a call that has no final reply yet. kNotSuspended when it is in another state than `from`.
+  Status step(uint32_t index, uint32_t generation, Run from, Run to);
+  // idle or relayed -> due, as a suspension that ends at once; `suspension` as in suspend().
+  Status launch(uint32_t index, uint32_t generation, Run from, uint32_t& suspension);
 
   Word word(uint32_t index) const { return Word(slots_[index].word.load(std::memory_order_acquire)); }
   bool is_current(uint32_t index, uint32_t generation) const {

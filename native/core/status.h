@@ -19,6 +19,10 @@ enum class Status : int32_t {
   kNoTransaction = 10,  // ACK and other messages that no transaction belongs to
   kClosed = 11,
   kNotAnswerable = 12,  // the reply cannot be built (a line does not fit, a status out of range)
+  kUnresolved = 13,     // the branch is there; its target is a name that must be looked up
+  kUnroutable = 14,     // no address in the target, or no socket of ours that goes there
+  kTooManyHops = 15,    // Max-Forwards is 0
+  kLoop = 16,           // the request has been here before, unchanged
 };
 
 }  // namespace sip_async::core

@@ -1,33 +1,17 @@
-// libFuzzer entry for the header index and the guard: any bytes in, every slice inside the message, or a
-// trap. Built with SIP_ASYNC_FUZZ_STANDALONE it replays the files that are named as arguments.
+// libFuzzer entry for the header index: any bytes in, every slice inside the message, or a trap. Built with
+// SIP_ASYNC_FUZZ_STANDALONE it replays the files and folders that are named as arguments.
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
-#include <vector>
 
-#include "sip/guard.h"
+#include "fuzz/check.h"
 #include "sip/header_index.h"
 
 namespace {
 
 using namespace sip_async::sip;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
-
-void require_inside(Slice slice, size_t begin, size_t end) {
-  require(slice.empty() || (slice.offset >= begin && size_t{slice.offset} + slice.length <= end));
-  require(size_t{slice.offset} + slice.length <= end);
-}
-
-void require_via(const ViaIndex& via, size_t begin, size_t end) {
-  for (Slice slice : {via.value, via.sent_by, via.host, via.branch, via.received})
-    require_inside(slice, begin, end);
-  require(via.rport_at == 0 || (via.rport_at > begin && via.rport_at <= end));
-}
+using sip_async::fuzz::require;
+using sip_async::fuzz::require_inside;
+using sip_async::fuzz::require_via;
 
 void require_address(const AddressIndex& address, size_t size) {
   require_inside(address.value, 0, size);
@@ -81,8 +65,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   require_address(index.to, size);
   if (status != IndexStatus::kKeepAlive) walk_headers(data, size, index);
   is_answerable(index);
-  IndexStatus guarded = guard_message(data, size, index);
-  require(guarded == status || (status == IndexStatus::kOk && guarded == IndexStatus::kHostile));
+  // The same message with limits that it keeps to by a hair, and by a hair does not.
+  if (status != IndexStatus::kOk || index.header_count == 0) return 0;
+  IndexLimits limits;
+  limits.max_headers = index.header_count;
+  limits.max_vias = index.via_count;
+  limits.max_message_bytes = static_cast<uint32_t>(size);
+  MessageIndex again;
+  require(index_message(data, size, limits, again) == IndexStatus::kOk);
+  --limits.max_headers;
+  require(index_message(data, size, limits, again) == IndexStatus::kTooManyHeaders);
   return 0;
 }
 

@@ -1,20 +1,19 @@
 // libFuzzer entry for the transaction layer: the input is a row of datagrams, and a byte before each says what the route
 // does with it. Whatever comes, every call ends and nothing is left of it. Replies go to the layer's own socket, where
-// nobody reads them. Built with SIP_ASYNC_FUZZ_STANDALONE it replays the files that are named as arguments.
+// nobody reads them. Built with SIP_ASYNC_FUZZ_STANDALONE it replays the files and folders that are named as arguments.
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <vector>
 
+#include "fuzz/check.h"
 #include "sip/transaction_layer.h"
 
 namespace {
 
 using namespace sip_async;
 using core::Status;
+using fuzz::require;
 using sip::Outcome;
 using sip::Task;
 
@@ -22,10 +21,6 @@ using sip::Task;
 constexpr std::string_view kSeparator = "\xff\xfe\n";
 constexpr uint32_t kSlots = 64;
 constexpr uint32_t kThread = 0;
-
-void require(bool holds) {
-  if (!holds) __builtin_trap();
-}
 
 class Script {
  public:

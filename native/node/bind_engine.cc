@@ -42,7 +42,7 @@ void* hook_argument(uint32_t number) {
 }
 
 napi_value create(napi_env env, napi_callback_info info) {
-  const Args<8> args(env, info);
+  const Args<11> args(env, info);
   auto entry = std::make_shared<EngineEntry>();
   entry->config.receivers = args.u32(0);
   entry->config.addresses = args.u32(7);
@@ -53,9 +53,26 @@ napi_value create(napi_env env, napi_callback_info info) {
   transactions.t2_ms = args.u32(4);
   transactions.wait_ms = args.u32(5);
   transactions.auto_100 = args.boolean(6);
+  transactions.fr_ms = args.u32(8);
+  transactions.fr_inv_ms = args.u32(9);
+  transactions.has_cancel_event = args.boolean(10);
   const uint32_t number = Hub::instance().add(std::move(entry));
   napi_add_env_cleanup_hook(env, on_environment_end, hook_argument(number));
   return make_u32(env, number);
+}
+
+// Between engineCreate and engineBuild.
+napi_value limits(napi_env env, napi_callback_info info) {
+  const Args<6> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (entry == nullptr) return nullptr;
+  sip::TransactionConfig& transactions = entry->config.transactions;
+  transactions.max_headers = static_cast<uint16_t>(args.u32(1));
+  transactions.max_line_bytes = static_cast<uint16_t>(args.u32(2));
+  transactions.max_vias = static_cast<uint16_t>(args.u32(3));
+  transactions.source_rate = args.u32(4);
+  transactions.source_burst = args.u32(5);
+  return nullptr;
 }
 
 napi_value add_group(napi_env env, napi_callback_info info) {
@@ -86,15 +103,24 @@ napi_value build(napi_env env, napi_callback_info info) {
 }
 
 napi_value listen(napi_env env, napi_callback_info info) {
-  const Args<6> args(env, info);
+  const Args<7> args(env, info);
   const auto entry = entry_of(args.u32(0));
   sip::SipEngine* engine = engine_of(entry);
   if (engine == nullptr || args.u32(1) >= engine->transport().size()) return make_i32(env, -EINVAL);
   sip::Address local;
   if (!sip::Address::parse(args.text(2), static_cast<uint16_t>(args.u32(3)), local))
     return make_i32(env, -EADDRNOTAVAIL);
-  const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5));
+  const int fault = engine->listen(args.u32(1), local, args.u32(4), args.boolean(5), args.text(6));
   return make_i32(env, fault != 0 ? -fault : engine->transport().socket(args.u32(1)).local().port);
+}
+
+napi_value add_alias(napi_env env, napi_callback_info info) {
+  const Args<3> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  if (sip::SipEngine* engine = engine_of(entry)) {
+    engine->transactions().listeners().add_alias(args.text(1), static_cast<uint16_t>(args.u32(2)));
+  }
+  return nullptr;
 }
 
 napi_value start(napi_env env, napi_callback_info info) {
@@ -214,6 +240,7 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(transport.keep_alives);
   out.put(transport.stray_responses);
   out.put(transport.refused);
+  out.put(transport.limited);
   out.put(transport.replies_not_kept);
   out.put(transport.stood_in);
   out.put(static_cast<double>(engine.slots().live()));
@@ -223,6 +250,9 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(static_cast<double>(sip->tasks().open()));
   out.put(sip->tasks().counters.done);
   out.put(sip->tasks().counters.dropped);
+  out.put(static_cast<double>(sip->transactions().open_branches()));
+  out.put(sip->transactions().counters.relayed);
+  out.put(sip->transactions().counters.repeated);
   return nullptr;
 }
 
@@ -301,9 +331,11 @@ napi_value waiting(napi_env env, napi_callback_info info) {
 
 const std::vector<Export> kEngineExports = {
     {"engineCreate", create},
+    {"engineLimits", limits},
     {"engineAddGroup", add_group},
     {"engineBuild", build},
     {"engineListen", listen},
+    {"engineAddAlias", add_alias},
     {"engineStart", start},
     {"engineStopIntake", stop_intake},
     {"engineInScript", in_script},

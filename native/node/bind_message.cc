@@ -64,6 +64,8 @@ const Slice* slice_of(const MessageIndex& index, Field field) {
       return &index.body;
     case Field::kCseqMethod:
       return &index.method_name;
+    case Field::kReason:
+      return &index.reason;
     case Field::kSrcIp:
       return nullptr;
   }

@@ -23,14 +23,24 @@ void surface_exception(napi_env env) {
   }
 }
 
-// What a task that comes out of a group's queue is.
+// What a task that has just begun to run is for.
 RecordKind kind_of(const core::Slot& slot) {
-  switch (slot.kind.load(std::memory_order_relaxed)) {
-    case core::SlotKind::kTask:
-      return RecordKind::kTask;
-    case core::SlotKind::kEvent:
-      return RecordKind::kEvent;
-    case core::SlotKind::kMessage:
+  const auto kind = slot.kind.load(std::memory_order_relaxed);
+  if (kind == core::SlotKind::kTask) return RecordKind::kTask;
+  if (kind == core::SlotKind::kEvent) return RecordKind::kEvent;
+  switch (static_cast<sip::Entry>(slot.entry.load(std::memory_order_relaxed))) {
+    case sip::Entry::kRequestRoute:
+      return RecordKind::kRequest;
+    case sip::Entry::kWake:
+      return RecordKind::kWake;
+    case sip::Entry::kFailureRoute:
+      return RecordKind::kFailure;
+    case sip::Entry::kReplyRoute:
+      return RecordKind::kReply;
+    case sip::Entry::kCancelEvent:
+      return RecordKind::kCancel;
+    case sip::Entry::kRouteBlock:
+    case sip::Entry::kSuspendTimeout:
       break;
   }
   return RecordKind::kResume;
@@ -170,11 +180,11 @@ uint32_t Channel::collect() {
   // What came back to this thread.
   uint32_t taken = engine.take_inbox(place_.thread, tasks, std::min(64u, room()));
   for (uint32_t i = 0; i < taken; ++i) {
-    if (engine.begin_run(tasks[i], place_.thread, now) == Status::kOk) {
-      add_begun(tasks[i]);
-    } else {
+    if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) {
       // Ended from outside; a handler of this thread may be waiting for it.
-      add_record(tasks[i], RecordKind::kEnded, 0);
+      add_record(tasks[i], RecordKind::kEnded);
+    } else if (!transactions().runs_without_script(tasks[i])) {
+      add_record(tasks[i], kind_of(slots.at(tasks[i].index)));
     }
   }
   if (place_.group < 0 || paused()) return count_;
@@ -185,31 +195,25 @@ uint32_t Channel::collect() {
       if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) continue;
       const uint64_t queued = slots.at(tasks[i].index).queued_ns.load(std::memory_order_relaxed);
       group.counters.wait.record_ns(now - std::min(now, queued));
-      add_record(tasks[i], kind_of(slots.at(tasks[i].index)),
-                 slots.at(tasks[i].index).route.load(std::memory_order_relaxed));
+      add_record(tasks[i], kind_of(slots.at(tasks[i].index)));
     }
     // Tasks that ended meanwhile leave no record, but there may be others behind them.
   } while (count_ == 0 && taken != 0);
   return count_;
 }
 
-void Channel::add_begun(Task task) {
-  core::SlotTable& slots = entry_->engine->engine().slots();
-  const bool resumed = slots.word(task.index).suspension() != 0;
-  add_record(task, resumed ? RecordKind::kWake : RecordKind::kRequest, 0);
-}
-
-void Channel::add_record(Task task, RecordKind kind, uint16_t route) {
+void Channel::add_record(Task task, RecordKind kind) {
   const core::SlotTable& slots = entry_->engine->engine().slots();
   uint32_t* record = records_ + size_t{count_++} * kRecordWords;
   record[0] = task.index;
   record[1] = task.generation;
-  record[2] = static_cast<uint32_t>(kind) | uint32_t{slots.at(task.index).method} << 8;
+  const core::Slot& slot = slots.at(task.index);
+  record[2] = static_cast<uint32_t>(kind) | uint32_t{slot.method} << 8;
+  record[3] = slot.route.load(std::memory_order_relaxed);
+  if (kind == RecordKind::kEnded) return;  // another's by now, maybe
+  record[2] |= uint32_t{slot.route_type} << kRouteTypeShift;
   if (slots.word(task.index).has(core::Word::kResumed)) record[2] |= kContinuedMark;
-  // The variables are this thread's only if the run is.
-  if (kind == RecordKind::kResume && slots.at(task.index).variables != core::kNoPayload)
-    record[2] |= kVariablesMark;
-  record[3] = route;
+  if (slot.variables != core::kNoPayload) record[2] |= kVariablesMark;
 }
 
 void Channel::on_readable(void* context) {
@@ -244,7 +248,7 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
       if (room() == 0) {
         if (!engine.engine().post(thread, fresh)) engine.transactions().refuse(fresh);
       } else if (engine.engine().begin_run(fresh, thread, now) == Status::kOk) {
-        add_begun(fresh);
+        add_record(fresh, kind_of(engine.engine().slots().at(fresh.index)));
       }
     });
     if (count_ != 0) deliver(callback, own_scope);

@@ -24,13 +24,25 @@
 namespace sip_async::node {
 
 // What one record of a batch says.
-enum class RecordKind : uint32_t { kRequest = 0, kResume = 1, kWake = 2, kEnded = 3, kTask = 4, kEvent = 5 };
+enum class RecordKind : uint32_t {
+  kRequest = 0,
+  kResume = 1,
+  kWake = 2,
+  kEnded = 3,
+  kTask = 4,
+  kEvent = 5,
+  kFailure = 6,
+  kReply = 7,
+  kCancel = 8,
+};
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 // In the third word of a record: the suspension was ended by its handle.
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
 // The call has variables that an earlier run saved; without it nobody needs to ask.
 inline constexpr uint32_t kVariablesMark = 0x0002'0000;
+// Where its sip::RouteType stands.
+inline constexpr uint32_t kRouteTypeShift = 20;
 
 class Channel : public core::Wakeable, public std::enable_shared_from_this<Channel> {
  public:
@@ -72,8 +84,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   uint32_t collect();
   void read_socket(uint32_t socket, napi_value callback, bool own_scope);
   void read_sockets(napi_value callback);
-  void add_record(core::Task task, RecordKind kind, uint16_t route);
-  void add_begun(core::Task task);
+  void add_record(core::Task task, RecordKind kind);
   // Calls on_batch for the records that were collected and settles the runs that it ended. on_batch returns how many
   // more tasks it can take; 0 is a pause until run().
   void deliver(napi_value callback, bool own_scope);

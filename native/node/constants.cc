@@ -10,7 +10,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 5;
+constexpr uint32_t kBindingVersion = 6;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -26,6 +26,10 @@ constexpr const char* kStatusNames[] = {
     "noTransaction",
     "closed",
     "notAnswerable",
+    "unresolved",
+    "unroutable",
+    "tooManyHops",
+    "loop",
 };
 constexpr const char* kMethodNames[] = {
     "",          "INVITE", "ACK",     "BYE",  "CANCEL", "OPTIONS", "REGISTER", "PRACK",
@@ -73,6 +77,10 @@ napi_value make_constants(napi_env env) {
       .set("ended", static_cast<uint32_t>(RecordKind::kEnded))
       .set("task", static_cast<uint32_t>(RecordKind::kTask))
       .set("event", static_cast<uint32_t>(RecordKind::kEvent))
+      .set("failure", static_cast<uint32_t>(RecordKind::kFailure))
+      .set("reply", static_cast<uint32_t>(RecordKind::kReply))
+      .set("cancel", static_cast<uint32_t>(RecordKind::kCancel))
+      .set("routeTypeShift", kRouteTypeShift)
       .set("continued", kContinuedMark)
       .set("variables", kVariablesMark);
   Object outcome(env);

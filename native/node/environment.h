@@ -50,6 +50,7 @@ extern const std::vector<Export> kTransactionExports;
 extern const std::vector<Export> kMessageExports;
 extern const std::vector<Export> kSharedExports;
 extern const std::vector<Export> kTaskExports;
+extern const std::vector<Export> kRelayExports;
 napi_value make_constants(napi_env env);
 
 }  // namespace sip_async::node

@@ -20,10 +20,11 @@ enum class Field : uint32_t {
   kBody,
   kSrcIp,
   kCseqMethod,
+  kReason,
 };
 inline constexpr const char* kFieldNames[] = {
-    "method", "ruri",  "callId",  "fromUri",   "fromUser", "fromTag", "toUri",
-    "toUser", "toTag", "contact", "userAgent", "body",     "srcIp",   "cseqMethod",
+    "method", "ruri",    "callId",    "fromUri", "fromUser", "fromTag",    "toUri",  "toUser",
+    "toTag",  "contact", "userAgent", "body",    "srcIp",    "cseqMethod", "reason",
 };
 
 // kEnd: offset just behind the body.

@@ -66,7 +66,7 @@ bool is_space(char c) {
   return scan::is_lws(c) || static_cast<unsigned char>(c) == 0xa0;
 }
 
-// A bare LF is no line end to the parser, and a quoted pair may not hold a line end in its expressions; in
+// The index lets control bytes pass in quoted pairs. A bare LF is no line end to the parser, and a quoted pair may not hold a line end in its expressions; in
 // both cases it would see other headers than the index did.
 bool has_odd_spacing(std::string_view text) {
   size_t run = 0;
@@ -74,6 +74,7 @@ bool has_odd_spacing(std::string_view text) {
     char c = text[at];
     run = is_space(c) ? run + 1 : 0;
     if (run > kMaxWhiteSpaceRun) return true;
+    if (scan::is_control(c) && !scan::is_lws(c)) return true;
     if (c == '\n' && (at == 0 || text[at - 1] != '\r')) return true;
     if (c == '\r' && at > 0 && text[at - 1] == '\\') return true;
   }

@@ -13,10 +13,10 @@ namespace sip_async::sip {
 namespace {
 
 constexpr std::array<const char*, static_cast<size_t>(IndexStatus::kCount)> kStatusNames = {
-    "ok",        "keepAlive",      "tooLarge",       "badStartLine",     "badVersion",     "noHeaderEnd",
-    "badHeader", "tooManyHeaders", "missingHeader",  "repeatedHeader",   "badVia",         "badFromTo",
-    "badCallId", "badCseq",        "methodMismatch", "badContentLength", "badMaxForwards", "badUri",
-    "hostile",
+    "ok",        "keepAlive",      "tooLarge",    "badStartLine",   "badVersion",       "noHeaderEnd",
+    "badHeader", "tooManyHeaders", "tooManyVias", "missingHeader",  "repeatedHeader",   "badVia",
+    "badFromTo", "badCallId",      "badCseq",     "methodMismatch", "badContentLength", "badMaxForwards",
+    "badUri",    "hostile",
 };
 
 Method method_of(std::string_view name) {
@@ -83,6 +83,27 @@ bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& l
   }
 }
 
+// Whether every control byte in data[at, end) is the second half of a quoted pair (RFC 3261 section 25.1), the one place
+// where the grammar has them, or white space. Only asked for lines that hold control bytes, which ordinary ones do not.
+bool are_controls_quoted(const char* data, size_t at, size_t end) {
+  bool in_quotes = false;
+  for (; at < end; ++at) {
+    const char c = data[at];
+    if (c == '"') {
+      in_quotes = !in_quotes;
+    } else if (c == '\\' && in_quotes && at + 1 < end) {
+      const char quoted = data[++at];
+      if (quoted == '\r' || quoted == '\n') return false;
+    } else if (c == '\r') {
+      // Of a fold; a CR by itself would be a line end to some.
+      if (at + 1 == end || data[at + 1] != '\n') return false;
+    } else if (scan::is_control(c) && c != '\t' && c != '\n') {
+      return false;
+    }
+  }
+  return true;
+}
+
 void read_line(const char* data, size_t size, size_t at, Line& line) {
   line.kind = LineKind::kCut;
   line.id = HeaderId::kOther;
@@ -109,6 +130,7 @@ void read_line(const char* data, size_t size, size_t at, Line& line) {
     return;
   }
   line.kind = LineKind::kHeader;
+  if (line.has_control) line.has_control = !are_controls_quoted(data, line.name_end, line.value_end);
   line.value_at = scan::skip_lws(data, colon + 1, line.value_end);
   line.value_end = scan::trim_end(data, line.value_at, line.value_end);
 }
@@ -266,7 +288,7 @@ class Pass {
       if (at == end) return;
       // Most lines hold one value, and memchr says so faster than a reader of quotes does.
       at = std::memchr(data_ + at, ',', end - at) == nullptr ? end : scan::value_end(data_, at, end);
-      ++out_.via_count;
+      if (++out_.via_count > limits_.max_vias) fault(IndexStatus::kTooManyVias);
       if (at == end) return;
       ++at;
     }

@@ -77,8 +77,9 @@ enum class IndexStatus : uint8_t {
   kBadStartLine,
   kBadVersion,   // SIP/x.y other than SIP/2.0
   kNoHeaderEnd,  // no empty line after the headers
-  kBadHeader,    // a header line without colon or name, a name that is no token, NUL or bare control bytes
+  kBadHeader,  // a header line without colon or name, a name that is no token, control bytes outside quoted pairs
   kTooManyHeaders,
+  kTooManyVias,
   kMissingHeader,   // one of Via, From, To, Call-ID, CSeq is not there
   kRepeatedHeader,  // From, To, Call-ID, CSeq, Max-Forwards or Content-Length more than once
   kBadVia,
@@ -103,6 +104,7 @@ struct ViaIndex {
   Transport transport = Transport::kOther;
   Slice branch;    // value of the branch parameter
   Slice received;  // value of the received parameter
+  Slice rport;     // value of the rport parameter; empty for an rport that only asks for one
   bool has_rport = false;
   uint16_t rport_at = 0;  // offset just behind the parameter name "rport" of an rport without value, else 0
 };
@@ -143,6 +145,7 @@ struct IndexLimits {
   uint32_t max_message_bytes = kMaxMessageBytes;
   uint16_t max_headers = 256;
   uint16_t max_line_bytes = 8192;  // one header with its folded lines
+  uint16_t max_vias = 70;          // Via values in all; as many hops as the usual Max-Forwards of 70 allows
 };
 
 // Fills `out` as far as the message allows and returns out.status. A fault does not end the pass as long as header

@@ -1,68 +1,8 @@
 #include "sip/reply_builder.h"
 
-#include <charconv>
-#include <cstring>
+#include "sip/writer.h"
 
 namespace sip_async::sip {
-
-namespace {
-
-// Appends within bounds; once something did not fit, nothing is written any more.
-class Writer {
- public:
-  Writer(char* out, size_t capacity) : begin_(out), at_(out), end_(out + capacity) {}
-  Writer& put(std::string_view text) {
-    if (static_cast<size_t>(end_ - at_) < text.size()) {
-      full_ = true;
-      end_ = at_;
-      return *this;
-    }
-    if (!text.empty()) memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-    return *this;
-  }
-  Writer& put_number(uint32_t number) {
-    char text[12];
-    return put({text, static_cast<size_t>(std::to_chars(text, text + sizeof text, number).ptr - text)});
-  }
-  size_t size() const { return full_ ? 0 : static_cast<size_t>(at_ - begin_); }
-
- private:
-  char* begin_;
-  char* at_;
-  char* end_;
-  bool full_ = false;
-};
-
-// The first Via line. Behind the topmost value others may follow on the same line; they are copied as they are.
-void put_top_via(Writer& writer, const ReplyParts& parts, Slice line) {
-  const ViaIndex& via = parts.index->via;
-  const char* data = parts.data;
-  const auto between = [data](size_t from, size_t to) { return std::string_view(data + from, to - from); };
-  const size_t line_end = size_t{line.offset} + line.length;
-  const size_t value_end = size_t{via.value.offset} + via.value.length;
-  if (via.value.empty() || via.value.offset < line.offset || value_end > line_end) {
-    writer.put("Via: ").put(line.of(data)).put("\r\n");
-    return;
-  }
-  char host_text[INET6_ADDRSTRLEN];
-  const std::string_view source(host_text, parts.from.write_host(host_text));
-  std::string_view sent_by_host = via.host.of(data);
-  if (sent_by_host.size() > 2 && sent_by_host.front() == '[') {
-    sent_by_host = sent_by_host.substr(1, sent_by_host.size() - 2);
-  }
-  writer.put("Via: ");
-  if (via.rport_at != 0) {
-    writer.put(between(line.offset, via.rport_at)).put("=").put_number(parts.from.port);
-    writer.put(between(via.rport_at, value_end));
-  } else {
-    writer.put(between(line.offset, value_end));
-  }
-  if (via.received.empty() && (via.has_rport || sent_by_host != source)) writer.put(";received=").put(source);
-  writer.put(between(value_end, line_end)).put("\r\n");
-}
-
-}  // namespace
 
 size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
   // The reason comes from a script, which may have it from the network.
@@ -79,11 +19,13 @@ size_t build_reply(const ReplyParts& parts, char* out, size_t capacity) {
     const std::string_view value = line.value.of(parts.data);
     switch (line.id) {
       case HeaderId::kVia:
+        writer.put("Via: ");
         if (top_via) {
-          put_top_via(writer, parts, line.value);
+          put_top_via(writer, parts.data, parts.index->via, line.value, parts.from);
         } else {
-          writer.put("Via: ").put(value).put("\r\n");
+          writer.put(value);
         }
+        writer.put("\r\n");
         top_via = false;
         break;
       case HeaderId::kFrom:

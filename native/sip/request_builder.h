@@ -19,6 +19,9 @@ struct MessageEdits {
       appended_lines;     // whole header lines, each ended by CRLF; they stand behind the message's own
   bool has_body = false;  // `body` takes the place of the message's
   std::string_view body;
+
+  // Whether a header with this name is to be left out.
+  bool removes(HeaderId id, std::string_view name) const;
 };
 
 struct ForwardParts {
@@ -29,15 +32,17 @@ struct ForwardParts {
   std::string_view via;  // the value of our Via
   std::string_view
       record_routes;  // whole Record-Route lines, each ended by CRLF; put before the message's own
-  const RoutePlan* route = nullptr;
+  const RoutePlan* route = nullptr;  // null: the Request-URI and the Route of the message
   uint8_t default_max_forwards =
       70;  // when the request has none (16.6 step 3); otherwise one less than it has
   MessageEdits edits;
 };
 
-// Writes into `out`; 0 when it does not fit. The caller has answered 483 to a Max-Forwards of 0. Content-Length is written
-// anew, once. Headers whose names are in removed_names are left out, but never Via, From, To, Call-ID, CSeq, Max-Forwards
-// and Content-Length, without which there is no message.
+// Writes into `out`. What is not changed is copied byte for byte, in the order in which it came; our Via stands first, our
+// Record-Routes behind the Vias at the top, Content-Length once and at the end, with the right number. Headers whose names
+// are in removed_names are left out, but never Via, From, To, Call-ID, CSeq, Max-Forwards and Content-Length, without which
+// there is no message. 0 when it does not fit, when a URI of the plan is none, and when Max-Forwards is 0, to which the
+// caller has answered 483.
 size_t build_request(const ForwardParts& parts, char* out, size_t capacity);
 
 // A reply as it goes upstream: without its topmost Via. 0 when it does not fit or has no second Via.

@@ -28,6 +28,7 @@ class SelfSet {
     std::string host;
     uint16_t port;
   };
+  bool has_entry(std::string_view plain, uint16_t port) const;
   std::vector<Entry> entries_;
 };
 

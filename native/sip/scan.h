@@ -56,6 +56,9 @@ inline bool is_a(char c, CharClass wanted) {
 inline bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
+inline bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 inline bool is_wsp(char c) {
   return c == ' ' || c == '\t';
 }
@@ -148,8 +151,7 @@ inline size_t find_control(const char* data, size_t at, size_t end) {
     }
   }
   for (; at < end; ++at) {
-    auto c = static_cast<unsigned char>(data[at]);
-    if (c < 0x20 || c == 0x7f) return at;
+    if (is_control(data[at])) return at;
   }
   return end;
 }

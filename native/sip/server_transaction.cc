@@ -58,20 +58,23 @@ PayloadRef TransactionLayer::keep_reply(const char* data, size_t size, uint16_t 
   return ref;
 }
 
-bool TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code) {
+void TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code, Dispatch& out,
+                                bool relayed) {
   Slot& slot = slots_.at(index);
+  cancel_branches(index, out);
   payloads_.free(slot.reply);
   slot.reply = reply;
   const bool invite = slot.method == static_cast<uint8_t>(Method::kInvite);
   slot.phase = static_cast<uint8_t>(invite && code < 300 ? Phase::kAccepted : Phase::kCompleted);
   // Without a kept reply there is nothing to repeat, and with a silent end nothing was sent.
-  if (!invite || reply == kNoPayload) {
+  if (!invite || reply == kNoPayload || relayed) {
     slot.interval_ms = 0;
-    return arm(index, tick_in(config_.wait_ms));
+    out.wake_ticker(arm(index, tick_in(config_.wait_ms)));
+    return;
   }
   slot.interval_ms = config_.t1_ms;
   slot.end_tick = tick_in(uint64_t{kTimerHInT1} * config_.t1_ms);
-  return arm(index, tick_in(config_.t1_ms));
+  out.wake_ticker(arm(index, tick_in(config_.t1_ms)));
 }
 
 Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason,
@@ -83,7 +86,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
   if (word.run() != Run::kRunning) return Status::kAlreadySuspended;
   Slot& slot = slots_.at(task.index);
-  if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
+  if (has_no_reply(static_cast<Method>(slot.method))) return Status::kNoTransaction;
 
   const StoredMessage& request = message_in(payloads_, slot.request);
   // A call that was made a transaction on purpose, or suspended, is answered through it whatever the function is called.
@@ -130,7 +133,8 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
   if (status != Status::kOk) return status;
   counters.completed.fetch_add(1, std::memory_order_relaxed);
   const PayloadRef kept = stateless ? kNoPayload : keep_reply(out, size, code, to);
-  bool wake = false;
+  Dispatch after(engine_, transport_);
+  after.send(to, out, size);
   {
     Lock lock(table_, key);
     if (slot.phase == static_cast<uint8_t>(Phase::kStateless)) {
@@ -141,18 +145,16 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
       open_.fetch_sub(1, std::memory_order_relaxed);
       slot.phase = static_cast<uint8_t>(Phase::kStateless);
     } else {
-      wake = complete(task.index, kept, code);
+      complete(task.index, kept, code, after);
     }
   }
-  if (wake) engine_.wake_ticker();
-  transport_.send(out, size, to);
   return Status::kOk;
 }
 
 // Before a suspension and not behind it, where the final reply may be out first.
 void TransactionLayer::send_trying(Task task) {
   Slot& slot = slots_.at(task.index);
-  if (!config_.auto_100 || (slot.trying & kTryingSent) != 0) return;
+  if (is_branch(task) || !config_.auto_100 || (slot.trying & kTryingSent) != 0) return;
   if (slot.method != static_cast<uint8_t>(Method::kInvite)) return;
   {
     Lock lock(table_, task.index);
@@ -164,14 +166,15 @@ void TransactionLayer::send_trying(Task task) {
 Status TransactionLayer::check_may_suspend(Task task) {
   if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
     return refusal;
-  if (!is_message(task)) return Status::kNoTransaction;
+  if (!is_message(task) && !is_branch(task)) return Status::kNoTransaction;
   Slot& slot = slots_.at(task.index);
-  if (slot.method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
+  if (has_no_reply(static_cast<Method>(slot.method))) return Status::kNoTransaction;
   Lock lock(table_, task.index);
   return slot.phase == static_cast<uint8_t>(Phase::kStateless) ? Status::kSlotsExhausted : Status::kOk;
 }
 
 Status TransactionLayer::new_transaction(Task task) {
+  if (slots_.is_current(task.index, task.generation) && is_branch(task)) return Status::kNoTransaction;
   const Status status = check_may_suspend(task);
   if (status != Status::kOk) return status;
   slots_.at(task.index).trying |= kMade;
@@ -188,7 +191,11 @@ Status TransactionLayer::suspend_until(Task task, uint64_t delay_ms, uint32_t ro
     return Status::kNoWorkers;
   // Before the suspension, because behind it the final reply may be out first.
   send_trying(task);
-  slots_.at(task.index).action_ns = now;
+  Slot& slot = slots_.at(task.index);
+  slot.action_ns = now;
+  const bool sleeps = group == core::Engine::kOwnThread;
+  slot.entry.store(static_cast<uint8_t>(sleeps ? Entry::kWake : Entry::kRouteBlock),
+                   std::memory_order_relaxed);
   return engine_.suspend_until(task, now + delay_ms * core::kNsPerMs, round_ms, route, group, thread);
 }
 
@@ -196,7 +203,9 @@ Status TransactionLayer::suspend_now(Task task, uint16_t route, uint16_t group) 
   const uint64_t now = core::now_ns();
   const Status status = check_may_suspend(task);
   if (status != Status::kOk) return status;
-  slots_.at(task.index).action_ns = now;
+  Slot& slot = slots_.at(task.index);
+  slot.action_ns = now;
+  slot.entry.store(static_cast<uint8_t>(Entry::kRouteBlock), std::memory_order_relaxed);
   return engine_.suspend_now(task, now, route, group);
 }
 
@@ -210,7 +219,7 @@ void TransactionLayer::free_request(uint32_t index) {
 
 Status TransactionLayer::save_variables(Task task, std::string_view bytes) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
-  if (!is_message(task)) return Status::kNoTransaction;
+  if (!is_message(task) && !is_branch(task)) return Status::kNoTransaction;
   if (bytes.size() > kMaxVariablesBytes) return Status::kPayloadTooLarge;
   const PayloadRef ref =
       bytes.empty() ? kNoPayload : payloads_.try_allocate(sizeof(StoredVariables) + bytes.size());
@@ -220,18 +229,61 @@ Status TransactionLayer::save_variables(Task task, std::string_view bytes) {
     kept.size = static_cast<uint32_t>(bytes.size());
     memcpy(kept.data(), bytes.data(), bytes.size());
   }
-  Slot& slot = slots_.at(task.index);
-  payloads_.free(slot.variables);
-  slot.variables = ref;
+  PayloadRef old = ref;
+  {
+    // The reply routes of its branches copy them.
+    Lock lock(table_, task.index);
+    std::swap(old, slots_.at(task.index).variables);
+  }
+  payloads_.free(old);
   return Status::kOk;
 }
 
 std::string_view TransactionLayer::variables(Task task) const {
   if (!slots_.is_current(task.index, task.generation)) return {};
   const PayloadRef ref = slots_.at(task.index).variables;
-  if (ref == kNoPayload || !is_message(task)) return {};
+  if (ref == kNoPayload || !(is_message(task) || is_branch(task))) return {};
   const StoredVariables& kept = variables_in(payloads_, ref);
   return {kept.data(), kept.size};
+}
+
+std::string TransactionLayer::shared_variables(Task branch) {
+  if (branch.index >= slots_.size()) return {};
+  Lock lock(table_, branch.index);
+  if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch)) return {};
+  const uint32_t parent = waiting_parent(branch_in(branch.index));
+  if (parent == kNone || slots_.at(parent).variables == kNoPayload) return {};
+  const StoredVariables& kept = variables_in(payloads_, slots_.at(parent).variables);
+  return {kept.data(), kept.size};
+}
+
+void TransactionLayer::share_variables(Task branch, std::string_view bytes) {
+  if (branch.index >= slots_.size() || bytes.empty() || bytes.size() > kMaxVariablesBytes) return;
+  const PayloadRef ref = payloads_.try_allocate(sizeof(StoredVariables) + bytes.size());
+  if (ref == kNoPayload) return;
+  StoredVariables& kept = variables_in(payloads_, ref);
+  kept.size = static_cast<uint32_t>(bytes.size());
+  memcpy(kept.data(), bytes.data(), bytes.size());
+  PayloadRef old = ref;
+  {
+    Lock lock(table_, branch.index);
+    if (slots_.is_current(branch.index, branch.generation) && is_branch(branch)) {
+      const uint32_t parent = waiting_parent(branch_in(branch.index));
+      // A script that runs for the call has its own, and reads these without a lock.
+      if (parent != kNone && slots_.word(parent).run() == Run::kRelayed)
+        std::swap(old, slots_.at(parent).variables);
+    }
+  }
+  payloads_.free(old);
+}
+
+bool TransactionLayer::has_transaction(Task task) {
+  if (!slots_.is_current(task.index, task.generation)) return false;
+  if (is_branch(task)) return true;
+  if (!is_message(task) || has_no_reply(static_cast<Method>(slots_.at(task.index).method))) return false;
+  Lock lock(table_, task.index);
+  return slots_.is_current(task.index, task.generation) &&
+         slots_.at(task.index).phase != static_cast<uint8_t>(Phase::kStateless);
 }
 
 void TransactionLayer::release(Lock& lock, uint32_t index) {
@@ -242,21 +294,28 @@ void TransactionLayer::release(Lock& lock, uint32_t index) {
   }
   free_request(index);
   payloads_.free(slot.reply);
+  payloads_.free(slot.data);
   slot.reply = kNoPayload;
+  slot.data = kNoPayload;
   slot.phase = static_cast<uint8_t>(Phase::kNone);
   slots_.release(index);
 }
 
 bool TransactionLayer::finish(Task task, Outcome outcome) {
   if (outcome == Outcome::kPending || outcome == Outcome::kSuspended) return false;
-  if (!slots_.is_current(task.index, task.generation) || !is_message(task)) return false;
+  if (!slots_.is_current(task.index, task.generation) || !(is_message(task) || is_branch(task))) return false;
   const Word word = slots_.word(task.index);
   if (word.run() != Run::kRunning) return false;
+  if (is_branch(task)) {
+    finish_branch(task, outcome);
+    return false;
+  }
   Slot& slot = slots_.at(task.index);
   bool sent_500 = false;
   bool silent = false;
   if (!word.has(Word::kAnswered)) {
-    if (outcome == Outcome::kDropped || slot.method == static_cast<uint8_t>(Method::kAck)) {
+    if (leaves_to_branches(task)) return false;
+    if (outcome == Outcome::kDropped || has_no_reply(static_cast<Method>(slot.method))) {
       silent = slots_.answer(task.index, task.generation, true) == Status::kOk;
     } else {
       sent_500 = reply(task, 500, {}, {}, false) == Status::kOk;
@@ -267,21 +326,41 @@ bool TransactionLayer::finish(Task task, Outcome outcome) {
   Word before(0);
   if (slots_.end_run(task.index, task.generation, before) != Status::kOk) return sent_500;
   in_script_.fetch_sub(1, std::memory_order_relaxed);
-  bool wake = false;
-  {
-    Lock lock(table_, task.index);
-    // The wait timer may have ended the call the moment the run was over.
-    if (!slots_.is_current(task.index, task.generation)) return sent_500;
-    const auto phase = static_cast<Phase>(slot.phase);
-    if (phase == Phase::kStateless || phase == Phase::kOver) {
-      release(lock, task.index);
-    } else {
-      free_request(task.index);
-      if (silent) wake = complete(task.index, kNoPayload, 500);
-    }
+  Dispatch out(engine_, transport_);
+  Lock lock(table_, task.index);
+  // The wait timer may have ended the call the moment the run was over.
+  if (!slots_.is_current(task.index, task.generation)) return sent_500;
+  const auto phase = static_cast<Phase>(slot.phase);
+  if (phase == Phase::kStateless || phase == Phase::kOver) {
+    release(lock, task.index);
+  } else {
+    free_request(task.index);
+    if (silent) complete(task.index, kNoPayload, 500, out);
   }
-  if (wake) engine_.wake_ticker();
   return sent_500;
+}
+
+// A call that was sent on has its answer from there, unless the script gives one; what the script left undone is no fault.
+bool TransactionLayer::leaves_to_branches(Task task) {
+  Verdict verdict;
+  {
+    Dispatch out(engine_, transport_);
+    Lock lock(table_, task.index);
+    bool has_branch = false;
+    for_each_branch(task.index,
+                    [&](uint32_t index) { has_branch = has_branch || !branch_in(index).is_discarded; });
+    if (!has_branch) return false;
+    Word before(0);
+    if (slots_.end_run(task.index, task.generation, before, Run::kRelayed) != Status::kOk) return true;
+    if (before.has(Word::kAnswered)) {
+      in_script_.fetch_sub(1, std::memory_order_relaxed);
+      free_request(task.index);
+      return true;
+    }
+    decide(task.index, out, verdict);
+  }
+  pronounce(verdict);
+  return true;
 }
 
 void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
@@ -290,6 +369,15 @@ void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
   slot.timer_linked = 0;
   if (slot.timer_tick > now_tick) {
     (void)arm(index, slot.timer_tick);  // the ticker is awake: it is the one that runs this
+    return;
+  }
+  if (slot.kind.load(std::memory_order_relaxed) == core::SlotKind::kBranch) {
+    Verdict verdict;
+    Dispatch out(engine_, transport_);
+    on_branch_timer(index, now_tick, out, verdict);
+    lock.unlock();
+    out.flush();
+    pronounce(verdict);
     return;
   }
   if (slot.interval_ms == 0 || now_tick >= slot.end_tick) {
@@ -328,7 +416,7 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
     if (slots_.word(task.index).has(Word::kAnswered) || slot.request == kNoPayload)
       return Status::kAlreadyAnswered;
     const StoredMessage& request = message_in(payloads_, slot.request);
-    if (slot.method != static_cast<uint8_t>(Method::kAck)) {
+    if (!has_no_reply(static_cast<Method>(slot.method))) {
       char tag[KeyMaker::kTagBytes];
       keys_.write_slot_tag(task.index, task.generation, tag);
       const ReplyParts parts{request.data(), request.size, &request.index,    request.from.address,
@@ -337,29 +425,33 @@ Status TransactionLayer::conclude(Task task, uint16_t code, std::string_view rea
       to = reply_target(request.index, request.from);
     }
   }
+  Status status = Status::kOk;
+  conclude_with(task, flags, code, out, size, to, false, status);
+  return status;
+}
+
+void TransactionLayer::conclude_with(Task task, uint64_t flags, uint16_t code, const char* bytes, size_t size,
+                                     const Hop& to, bool relayed, Status& status) {
   Run was = Run::kIdle;
-  const Status status = engine_.conclude(task, flags, was);
-  if (status != Status::kOk) return status;
+  status = engine_.conclude(task, flags, was);
+  if (status != Status::kOk) return;
   if (was != Run::kRunning) in_script_.fetch_sub(1, std::memory_order_relaxed);
   counters.completed.fetch_add(1, std::memory_order_relaxed);
   if ((flags & Word::kCancelled) != 0) counters.cancelled.fetch_add(1, std::memory_order_relaxed);
-  const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(out, size, code, to);
-  bool wake = false;
-  {
-    Lock lock(table_, task.index);
-    const bool mine = slots_.is_current(task.index, task.generation);
-    const bool stateless = mine && slot.phase == static_cast<uint8_t>(Phase::kStateless);
-    if (!mine || stateless) payloads_.free(kept);
-    if (stateless && was != Run::kRunning) {
-      release(lock, task.index);
-    } else if (mine && !stateless) {
-      if (was != Run::kRunning) free_request(task.index);
-      wake = complete(task.index, kept, code);
-    }
+  const PayloadRef kept = size == 0 ? kNoPayload : keep_reply(bytes, size, code, to);
+  Dispatch out(engine_, transport_);
+  out.send(to, bytes, size);
+  Lock lock(table_, task.index);
+  Slot& slot = slots_.at(task.index);
+  const bool mine = slots_.is_current(task.index, task.generation);
+  const bool stateless = mine && slot.phase == static_cast<uint8_t>(Phase::kStateless);
+  if (!mine || stateless) payloads_.free(kept);
+  if (stateless && was != Run::kRunning) {
+    release(lock, task.index);
+  } else if (mine && !stateless) {
+    if (was != Run::kRunning) free_request(task.index);
+    complete(task.index, kept, code, out, relayed);
   }
-  if (wake) engine_.wake_ticker();
-  if (size != 0) transport_.send(out, size, to);
-  return Status::kOk;
 }
 
 uint32_t TransactionLayer::conclude_all(uint16_t code, std::string_view reason) {
@@ -379,6 +471,10 @@ uint32_t TransactionLayer::thread_gone(uint32_t thread) {
     const Slot& slot = slots_.at(index);
     if (!word.has(Word::kLive) || slot.thread.load(std::memory_order_relaxed) != thread) continue;
     const Task task{index, word.generation()};
+    if (is_branch(task)) {
+      ended += branch_thread_gone(task) ? 1 : 0;
+      continue;
+    }
     if (!is_message(task)) continue;
     const bool sleeper = word.run() == Run::kSuspended || word.run() == Run::kDue;
     if (word.run() == Run::kRunning) {

@@ -15,11 +15,17 @@ constexpr uint64_t kExtraPayloadBytes = 64u << 20;
 
 core::EngineConfig engine_config(const SipEngineConfig& config) {
   core::EngineConfig out;
-  // As many tasks as transactions, so that neither can take the slots of the other.
-  out.slots = 2 * config.transactions.max_transactions + kExtraSlots;
+  // As many tasks as transactions, and twice as many branches, so that none can take the slots of the others.
+  out.slots = 4 * config.transactions.max_transactions + kExtraSlots;
   out.payload_bytes = out.slots * kMeanPayloadBytes + kExtraPayloadBytes;
   out.receivers = config.receivers;
   out.groups = config.groups;
+  return out;
+}
+
+TransactionConfig transaction_config(const SipEngineConfig& config) {
+  TransactionConfig out = config.transactions;
+  out.receivers = config.receivers;
   return out;
 }
 
@@ -28,7 +34,7 @@ core::EngineConfig engine_config(const SipEngineConfig& config) {
 SipEngine::SipEngine(const SipEngineConfig& config)
     : engine_(engine_config(config)),
       transport_(config.receivers * config.addresses),
-      transactions_(engine_, transport_, config.transactions),
+      transactions_(engine_, transport_, transaction_config(config)),
       tasks_(engine_, config.transactions.max_transactions) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
   stand_in_ = std::make_unique<StandIn>(*this);
@@ -38,8 +44,12 @@ SipEngine::~SipEngine() {
   stop();
 }
 
-int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share) {
-  return transport_.socket(socket).open(local, receive_buffer_bytes, share);
+int SipEngine::listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share,
+                      std::string_view advertised) {
+  const int fault = transport_.socket(socket).open(local, receive_buffer_bytes, share);
+  if (fault == 0)
+    transactions_.listeners().add(socket, Transport::kUdp, transport_.socket(socket).local(), advertised);
+  return fault;
 }
 
 void SipEngine::start() {

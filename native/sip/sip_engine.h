@@ -36,7 +36,9 @@ class SipEngine {
   ~SipEngine();
 
   // Opens one receiver's socket for one address: 0 or an errno. `share` when several receivers have the same address.
-  int listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share);
+  // `advertised`: the host that others know it by, or empty.
+  int listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share,
+             std::string_view advertised = {});
   void start();
   // Ends the threads and closes the sockets. Nothing is answered here; see TransactionLayer::conclude_all.
   void stop();

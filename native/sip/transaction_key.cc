@@ -1,25 +1,13 @@
 #include "sip/transaction_key.h"
 
-#include <sys/random.h>
-
 #include <charconv>
-#include <new>
+#include <cstring>
+#include "core/random_key.h"
+#include "sip/branch.h"
 
 namespace sip_async::sip {
 
 namespace {
-
-// Random keys must not be all zero because the system was asked too early.
-void draw(uint64_t& key0, uint64_t& key1) {
-  uint64_t keys[2];
-  size_t have = 0;
-  while (have < sizeof keys) {
-    const ssize_t got = getrandom(reinterpret_cast<char*>(keys) + have, sizeof keys - have, 0);
-    if (got > 0) have += static_cast<size_t>(got);
-  }
-  key0 = keys[0];
-  key1 = keys[1];
-}
 
 constexpr std::string_view kMagicCookie = "z9hG4bK";
 
@@ -51,7 +39,7 @@ constexpr uint64_t kTagMask = 0xffff'ffff'fffful;
 }  // namespace
 
 KeyMaker::KeyMaker() {
-  draw(key0_, key1_);
+  core::draw_key(key0_, key1_);
 }
 
 Hash128 KeyMaker::transaction(const char* data, const MessageIndex& index, Method as) const {
@@ -92,6 +80,45 @@ bool KeyMaker::read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& ge
   index = static_cast<uint32_t>(first);
   generation = static_cast<uint32_t>(second);
   return true;
+}
+
+void KeyMaker::write_branch(const BranchId& id, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(4).add_number(uint64_t{id.generation} << 32 | id.index).separate(id.attempt);
+  const Hash128 value = mac.finish();
+  memcpy(out, kMagicCookie.data(), kMagicCookie.size());
+  out += kMagicCookie.size();
+  write_hex(out, id.index, 8);
+  write_hex(out + 8, id.generation, 8);
+  write_hex(out + 16, id.attempt, 2);
+  write_hex(out + 18, value.high, 16);
+  write_hex(out + 34, value.low, 16);
+}
+
+bool KeyMaker::read_branch(std::string_view branch, BranchId& out) const {
+  if (branch.size() < kBranchIdBytes || branch.substr(0, kMagicCookie.size()) != kMagicCookie) return false;
+  branch = branch.substr(0, kBranchIdBytes);
+  const std::string_view id = branch.substr(kMagicCookie.size());
+  uint64_t index = 0, generation = 0, attempt = 0;
+  if (!read_hex(id.substr(0, 8), index) || !read_hex(id.substr(8, 8), generation) ||
+      !read_hex(id.substr(16, 2), attempt)) {
+    return false;
+  }
+  out = {static_cast<uint32_t>(index), static_cast<uint32_t>(generation), static_cast<uint8_t>(attempt)};
+  char expected[kBranchIdBytes];
+  write_branch(out, expected);
+  return branch == std::string_view(expected, kBranchIdBytes);
+}
+
+void KeyMaker::write_stateless_branch(const Hash128& key, char* out) const {
+  SipHash mac(key0_, key1_);
+  mac.separate(5).add_number(key.high).add_number(key.low);
+  const Hash128 value = mac.finish();
+  memcpy(out, kMagicCookie.data(), kMagicCookie.size());
+  out += kMagicCookie.size();
+  memcpy(out, "stateless.........", 18);
+  write_hex(out + 18, value.high, 16);
+  write_hex(out + 34, value.low, 16);
 }
 
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {

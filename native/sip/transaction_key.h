@@ -31,6 +31,16 @@ class KeyMaker {
   static constexpr size_t kTagBytes = 28;
   void write_slot_tag(uint32_t index, uint32_t generation, char* out) const;
   void write_stateless_tag(const Hash128& key, char* out) const;
+  // Via branches of the requests that we send on (kBranchIdBytes): they lead straight to the slot of the branch, and nobody
+  // else can make one.
+  struct BranchId {
+    uint32_t index, generation;
+    uint8_t attempt;
+  };
+  void write_branch(const BranchId& id, char* out) const;
+  bool read_branch(std::string_view branch, BranchId& out) const;
+  // The branch of a request that is sent on without a transaction: the same for each repetition (RFC 3261 section 16.11).
+  void write_stateless_branch(const Hash128& key, char* out) const;
   bool read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& generation) const;
   bool is_stateless_tag(std::string_view tag, const Hash128& key) const;
 

@@ -24,21 +24,31 @@ TransactionLayer::TransactionLayer(core::Engine& engine, UdpTransport& transport
       payloads_(engine.payloads()),
       transport_(transport),
       config_(config),
-      table_(engine.slots(), engine.slots().size()) {}
+      listeners_(config.receivers),
+      table_(engine.slots(), engine.slots().size()) {
+  if (config.source_rate != 0) {
+    source_limit_ = std::make_unique<SourceLimit>(
+        SourceLimit::Config{.rate = config.source_rate, .burst = config.source_burst});
+  }
+}
+
+bool TransactionLayer::is_over_limit(const Incoming& incoming) {
+  if (source_limit_ == nullptr || source_limit_->allow(incoming.from.address, core::now_ns())) return false;
+  transport_.counters.limited.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
 
 bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
   transport_.counters.received.fetch_add(1, std::memory_order_relaxed);
   MessageIndex index;
-  IndexLimits limits;
-  limits.max_message_bytes = config_.max_message_bytes;
-  const IndexStatus status = index_message(incoming.data, incoming.size, limits, index);
+  const IndexStatus status = index_message(incoming.data, incoming.size, config_.index_limits(), index);
   if (status == IndexStatus::kKeepAlive) {
     transport_.counters.keep_alives.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   if (status != IndexStatus::kOk) {
     transport_.counters.malformed[static_cast<size_t>(status)].fetch_add(1, std::memory_order_relaxed);
-    if (!is_answerable(index)) return false;
+    if (!is_answerable(index) || is_over_limit(incoming)) return false;
     const std::string reason = std::string("Bad Request (") + index_status_name(status) + ")";
     if (status == IndexStatus::kTooLarge) {
       reply_statelessly(incoming, index, 513, {});
@@ -50,15 +60,14 @@ bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
     return false;
   }
   if (!index.is_request) {
-    transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
+    on_response(incoming, index);
     return false;
   }
   switch (index.method) {
     case Method::kAck:
       return on_ack(incoming, index, fresh);
     case Method::kCancel:
-      on_cancel(incoming, index);
-      return false;
+      return on_cancel(incoming, index, fresh);
     default:
       return on_request(incoming, index, fresh);
   }
@@ -86,6 +95,7 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   Lock lock(table_, key);
   const uint32_t found = lock.find(key);
   if (found == kNone) {
+    if (is_over_limit(incoming)) return false;
     if (draining_.load(std::memory_order_relaxed)) {
       lock.unlock();
     } else if (accept(lock, incoming, index, key, fresh)) {
@@ -133,7 +143,7 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
   // When the table is full, the message still gets its route (it may want to answer 503 in its own way), but without a
   // transaction: nothing that needs one will do.
   const bool stateless =
-      index.method == Method::kAck || open_.load(std::memory_order_relaxed) >= config_.max_transactions;
+      has_no_reply(index.method) || open_.load(std::memory_order_relaxed) >= config_.max_transactions;
   const bool early_trying =
       incoming.loop_stalled && index.method == Method::kInvite && !stateless && config_.auto_100;
   const uint32_t slot_index = slots_.try_acquire([&](Slot& slot) {
@@ -146,6 +156,8 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
     slot.phase = static_cast<uint8_t>(stateless ? Phase::kStateless : Phase::kOpen);
     slot.timer_linked = 0;
     slot.trying = early_trying ? kTryingSent : 0;
+    slot.entry.store(static_cast<uint8_t>(Entry::kRequestRoute), std::memory_order_relaxed);
+    slot.route_type = static_cast<uint8_t>(RouteType::kRequest);
     slot.interval_ms = 0;
     slot.thread.store(kNone, std::memory_order_relaxed);
     slot.key_high.store(key.high, std::memory_order_relaxed);
@@ -208,11 +220,12 @@ bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& inde
     return false;
   }
   if (draining_.load(std::memory_order_relaxed)) return false;
+  if (is_over_limit(incoming)) return false;
   Lock lock(table_, key);
   return accept(lock, incoming, index, key, fresh);
 }
 
-void TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& index) {
+bool TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
   const Hash128 key = keys_.transaction(incoming.data, index, Method::kInvite);
   uint32_t slot_index = kNone;
   Task task{};
@@ -222,14 +235,32 @@ void TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& i
     if (slot_index != kNone) task = Task{slot_index, slots_.word(slot_index).generation()};
   }
   if (slot_index == kNone) {
-    reply_statelessly(incoming, index, 481, {});
-    return;
+    if (!is_over_limit(incoming)) reply_statelessly(incoming, index, 481, {});
+    return false;
   }
   // 200 first, then 487 (RFC 3261 section 9.2), both with the tag that the INVITE's replies carry.
   char tag[KeyMaker::kTagBytes];
   keys_.write_slot_tag(task.index, task.generation, tag);
   reply_statelessly(incoming, index, 200, {}, {tag, sizeof tag});
-  (void)conclude(task, 487, {}, Word::kCancelled);
+  bool is_relayed = false;
+  bool is_news = false;
+  Verdict verdict;
+  {
+    Dispatch out(engine_, transport_);
+    Lock lock(table_, task.index);
+    if (slots_.is_current(task.index, task.generation)) {
+      const StoredCall* call = call_in(task.index);
+      is_news = !slots_.word(task.index).has(Word::kAnswered) && (call == nullptr || !call->is_cancelled);
+      if (is_news) keep_reason(task.index, incoming, index);
+      is_relayed = is_news && cancel_relayed(task.index, out, verdict);
+    }
+  }
+  if (is_relayed) {
+    pronounce(verdict);
+  } else if (is_news) {
+    (void)conclude(task, 487, {}, Word::kCancelled);
+  }
+  return is_news && config_.has_cancel_event && accept_cancel_event(incoming, index, fresh);
 }
 
 }  // namespace sip_async::sip

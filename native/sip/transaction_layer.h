@@ -1,4 +1,5 @@
-// Server transactions (RFC 3261 section 17.2, RFC 6026) on the engine's slots.
+// Transactions (RFC 3261 section 17, RFC 6026) on the engine's slots: a server transaction for each call, and a client
+// transaction for each branch that it is sent on to.
 //
 // Ground rules
 // - Any thread calls any function. What a slot's state word decides (who answers, who owns) is decided there; what the
@@ -11,15 +12,26 @@
 //           open -> completed (other finals) -- ACK ---> confirmed -> over      (INVITE)
 //           open -> completed ---------------- wait timer ------------> over    (other methods)
 //           stateless: no transaction; the slot ends with the route (ACK, sl_send_reply, table full)
+//
+// Where things are: transaction_layer.cc takes in, server_transaction.cc replies and ends calls, relay.cc sends on,
+// client_transaction.cc keeps the branches' timers and replies, response_context.cc decides what goes upstream,
+// stateless.cc forwards without a transaction, suspension.cc is t_suspend and t_continue.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "core/engine.h"
+#include "sip/branch.h"
+#include "sip/dispatch.h"
 #include "sip/faked_request.h"
+#include "sip/listeners.h"
+#include "sip/loop_check.h"
 #include "sip/reply_builder.h"
+#include "sip/request_builder.h"
+#include "sip/source_limit.h"
 #include "sip/stored_message.h"
 #include "sip/transaction_key.h"
 #include "sip/transaction_table.h"
@@ -27,6 +39,7 @@
 
 namespace sip_async::sip {
 
+using core::Run;
 using core::Status;
 using core::Task;
 
@@ -37,8 +50,24 @@ struct TransactionConfig {
   uint32_t max_message_bytes = kMaxMessageBytes;
   uint32_t t1_ms = 500;
   uint32_t t2_ms = 4000;
-  uint32_t wait_ms = 5000;  // wt_timer: timers I and J
+  uint32_t wait_ms = 5000;  // wt_timer: timers I, J and K
   bool auto_100 = true;
+  uint32_t fr_ms = 30000;       // fr_timer: timers B and F
+  uint32_t fr_inv_ms = 120000;  // fr_inv_timer: timer C
+  uint32_t receivers = 1;
+  bool has_cancel_event = false;  // the script wants to hear of each CANCEL
+  uint16_t max_headers = IndexLimits{}.max_headers;
+  uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
+  uint16_t max_vias = IndexLimits{}.max_vias;
+  uint32_t source_rate = 0;  // requests a second from one source; 0: no limit
+  uint32_t source_burst = 0;
+
+  IndexLimits index_limits() const {
+    return {.max_message_bytes = max_message_bytes,
+            .max_headers = max_headers,
+            .max_line_bytes = max_line_bytes,
+            .max_vias = max_vias};
+  }
 };
 
 // One datagram as it came in.
@@ -49,12 +78,29 @@ struct Incoming {
   bool loop_stalled;  // read by the stand-in: the route will not run for a while
 };
 
+// A message that a script sees and that is not answered by it: ACK never is, and CANCEL has been by then.
+inline bool has_no_reply(Method method) {
+  return method == Method::kAck || method == Method::kCancel;
+}
+
 // How a run of a route ended. Pending: an asynchronous handler goes on. Suspended: the call is elsewhere now.
 enum class Outcome : uint8_t { kPending = 0, kEnded = 1, kThrew = 2, kDropped = 3, kSuspended = 4 };
+
+// How a script wants a message sent on.
+struct RelayRequest {
+  std::string_view ruri;         // empty: as it came in
+  std::string_view destination;  // a URI that says where to whatever the Request-URI is, or empty
+  bool records_route = false;
+  uint16_t on_failure = kNoRoute;
+  uint16_t on_reply = kNoRoute;
+  MessageEdits edits;
+};
 
 class TransactionLayer : public core::Engine::Handler {
  public:
   TransactionLayer(core::Engine& engine, UdpTransport& transport, const TransactionConfig& config);
+  // Before the engine starts.
+  Listeners& listeners() { return listeners_; }
 
   // Receiver side. True: `fresh` is a new message for requestRoute, and the caller hands it to a thread.
   bool receive(const Incoming& incoming, Task& fresh);
@@ -69,8 +115,45 @@ class TransactionLayer : public core::Engine::Handler {
   Status suspend_until(Task task, uint64_t delay_ms, uint32_t round_ms, uint16_t route, uint16_t group,
                        uint32_t thread);
   Status suspend_now(Task task, uint16_t route, uint16_t group);
-  // Ends a run. A call that has no final reply and was not dropped gets 500; true when that was sent.
+  // Ends a run. A call that has no final reply, was not dropped and not sent on gets 500; true when that was sent. The run
+  // of a branch's reply route passes the reply on, unless a provisional one was dropped.
   bool finish(Task task, Outcome outcome);
+
+  // Sends the request on: one more branch of the call (t_relay). By the thread that runs its request or failure route.
+  // kUnresolved: `branch` waits for send_to() or fail_branch(), and last_target() is the URI to look up.
+  Status relay(Task task, const RelayRequest& request, Task& branch);
+  // Of the last relay() or relay_branch() of this thread that came back unresolved.
+  static const std::string& last_target();
+  // The same in two steps, for a branch route to run between them: the branch is running in `thread` then.
+  Status open_branch(Task task, const RelayRequest& request, uint32_t thread, Task& branch);
+  Status relay_branch(Task branch, const RelayRequest& request);
+  // What the target of an unresolved branch came to: addresses in the order to try, or a failure that stands for a reply with
+  // this code.
+  Status send_to(Task branch, const Hop* hops, size_t count);
+  Status fail_branch(Task branch, uint16_t code);
+  // Sends it on without a transaction (forward).
+  Status forward(Task task, const RelayRequest& request);
+  // Ends the run of a reply route with the reply changed.
+  void finish_reply(Task branch, const MessageEdits& edits);
+  // The code that a failure route runs for, or that of the reply; 0 when there is none.
+  uint16_t status_of(Task task);
+  // CANCEL came for the call while it was relayed, or has ended it.
+  bool is_cancelled(Task task);
+  // The Reason of the CANCEL that ended the call, or empty.
+  std::string cancel_reason(Task task);
+
+  // A suspension that nobody but its handle ends (t_suspend); `on_failure` runs when nobody has after `most_ms`, else the
+  // call gets 408. `suspension` is for undo_suspension() by the same run.
+  Status suspend_open(Task task, uint64_t most_ms, uint16_t on_failure, uint32_t& suspension);
+  Status undo_suspension(Task task, uint32_t suspension);
+  // Runs `route` in `group`, or (kOwnThread) in the receiver that the call came in by.
+  Status continue_with(Task task, uint16_t route, uint16_t group);
+  // A task that has just begun to run, and for which no script is needed. True: it has been dealt with.
+  bool runs_without_script(Task task);
+
+  // A connection has ended, or could not be made: what waits for an answer over it has failed.
+  void flow_closed(uint32_t flow);
+  void hop_failed(const Hop& to);
 
   // Any thread: ends a call from outside its route with a final reply of ours (CANCEL, shutdown, a thread that died).
   Status conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags);
@@ -85,6 +168,12 @@ class TransactionLayer : public core::Engine::Handler {
   // is there for whoever runs it next. kPayloadTooLarge, kSlotsExhausted (no memory), kStaleHandle.
   Status save_variables(Task task, std::string_view bytes);
   std::string_view variables(Task task) const;
+  // A branch's call's, copied, and saved for it, while it has no final reply. By the thread that runs the branch's route; the
+  // call's own script may save at the same time, and the last one stays.
+  std::string shared_variables(Task branch);
+  void share_variables(Task branch, std::string_view bytes);
+  // Whether a message belongs to a transaction.
+  bool has_transaction(Task task);
 
   bool is_current(Task task) const { return slots_.is_current(task.index, task.generation); }
   // Gives `read` the stored request. `owner`: called by the thread that runs it, without a lock; otherwise `read` runs
@@ -98,7 +187,7 @@ class TransactionLayer : public core::Engine::Handler {
     if (is_message(task)) send_trying(task);
   }
 
-  // Messages that wait for a route or are in one.
+  // Messages that wait for a route, are in one, or wait for what they were sent on to.
   uint32_t in_script() const { return in_script_.load(std::memory_order_relaxed); }
 
   struct Counters {
@@ -106,19 +195,24 @@ class TransactionLayer : public core::Engine::Handler {
     std::atomic<uint64_t> completed{0};
     std::atomic<uint64_t> cancelled{0};
     std::atomic<uint64_t> timed_out{0};
+    std::atomic<uint64_t> relayed{0};   // branches that were sent
+    std::atomic<uint64_t> repeated{0};  // requests that were sent again by a timer
   };
   Counters counters;
   const TransactionConfig& config() const { return config_; }
   uint32_t open_transactions() const { return open_.load(std::memory_order_relaxed); }
+  uint32_t open_branches() const { return branches_.load(std::memory_order_relaxed); }
 
  private:
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
   static constexpr uint8_t kMade = 2;  // t_newtran, or suspended before
 
+  // Asked once for each message that belongs to no transaction here and would be routed or answered.
+  bool is_over_limit(const Incoming& incoming);
   bool on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh);
-  void on_cancel(const Incoming& incoming, const MessageIndex& index);
+  bool on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
               Task& fresh);
   void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
@@ -131,10 +225,90 @@ class TransactionLayer : public core::Engine::Handler {
   // Under the lock. The caller wakes the ticker afterwards when they return true.
   [[nodiscard]] bool arm(uint32_t index, uint64_t tick);
   [[nodiscard]] bool confirm(uint32_t index);
-  // Stores the final reply and starts what follows; frees the one before.
-  [[nodiscard]] bool complete(uint32_t index, core::PayloadRef reply, uint16_t code);
+  // Stores the final reply and starts what follows; frees the one before, and cancels the branches that still ring.
+  // `relayed`: a 2xx of another's, who repeats it himself.
+  void complete(uint32_t index, core::PayloadRef reply, uint16_t code, Dispatch& out, bool relayed = false);
   void release(Lock& lock, uint32_t index);
   void free_request(uint32_t index);
+
+  // A final reply that is ready to be sent to the caller.
+  struct Verdict {
+    Task parent{core::kNone, 0};
+    uint16_t code = 0;
+    Hop to;
+    bool is_relayed = false;
+    bool is_invite = false;
+    std::string bytes;
+  };
+  // A reply, ours or another's, while it is dealt with; `ref` is its payload when it lies in one.
+  struct ReplyView {
+    const char* data;
+    size_t size;
+    const MessageIndex* index;
+    core::PayloadRef ref;
+  };
+
+  // Everything from here to the next blank line: under the lock of the call, unless it takes one itself.
+  StoredBranch& branch_in(uint32_t index) {
+    return *reinterpret_cast<StoredBranch*>(payloads_.data(slots_.at(index).data));
+  }
+  // nullptr when the call was never sent on.
+  StoredCall* call_in(uint32_t index);
+  // Makes it if need be; nullptr when there is no memory.
+  StoredCall* make_call(uint32_t index);
+  // The slot of the branch's call while that has no final reply, or kNone.
+  uint32_t waiting_parent(const StoredBranch& branch) const;
+  bool is_branch(Task task) const {
+    return slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kBranch;
+  }
+  template <class Visit>
+  void for_each_branch(uint32_t parent, Visit&& visit);
+
+  Status check_may_relay(Task task);
+  Status add_branch(Task task, const RelayRequest& request, Run state, uint32_t thread, Task& out);
+  Status build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
+                      core::PayloadRef& sent);
+  Status send_branch(Task branch, core::PayloadRef sent, Status built);
+  core::PayloadRef readdressed(uint32_t index, const Hop& to);
+  size_t write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark, char* out) const;
+  void start_client(uint32_t index, Dispatch& out);
+  bool try_next_hop(uint32_t index, Dispatch& out);
+  void arm_branch(uint32_t index, Dispatch& out);
+  void on_branch_timer(uint32_t index, uint64_t now_tick, Dispatch& out, Verdict& verdict);
+  void give_up(uint32_t index, Dispatch& out, Verdict& verdict);
+  void release_branch(uint32_t index);
+  void send_ack(uint32_t index, const MessageIndex& reply, const char* data, Dispatch& out);
+  void send_cancel(uint32_t index, Dispatch& out);
+  void cancel_branch(uint32_t index, Dispatch& out);
+  void cancel_branches(uint32_t parent, Dispatch& out);
+  void take_reply(uint32_t index, const ReplyView& reply, Dispatch& out, Verdict& verdict);
+  bool offer_reply(uint32_t index, const ReplyView& reply, Dispatch& out);
+  void launch_reply_route(uint32_t index, Dispatch& out);
+  void pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
+               Verdict& verdict);
+  void pass_success(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
+                    Verdict& verdict);
+  void end_branch(uint32_t index, uint16_t status, core::PayloadRef reply, Dispatch& out, Verdict& verdict);
+  void decide(uint32_t parent, Dispatch& out, Verdict& verdict);
+  uint32_t choose_branch(uint32_t parent);
+  void write_verdict(uint32_t parent, uint32_t branch, Verdict& verdict);
+  bool cancel_relayed(uint32_t parent, Dispatch& out, Verdict& verdict);
+  void end_reply_run(Task branch, const MessageEdits& edits, bool drops);
+  void finish_branch(Task branch, Outcome outcome);
+  bool leaves_to_branches(Task task);
+  // Transport has failed for what waits for an answer from there.
+  template <class Matches>
+  void fail_over(Matches&& matches);
+
+  void on_response(const Incoming& incoming, const MessageIndex& index);
+  void forward_stray(const Incoming& incoming, const MessageIndex& index);
+  bool accept_cancel_event(const Incoming& incoming, const MessageIndex& index, Task& fresh);
+  void keep_reason(uint32_t index, const Incoming& incoming, const MessageIndex& message);
+  // Without the lock: sends the reply that was decided on, if nobody was quicker.
+  void pronounce(Verdict& verdict);
+  void conclude_with(Task task, uint64_t flags, uint16_t code, const char* bytes, size_t size, const Hop& to,
+                     bool relayed, Status& status);
+  bool branch_thread_gone(Task branch);
   core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
@@ -148,11 +322,15 @@ class TransactionLayer : public core::Engine::Handler {
   UdpTransport& transport_;
   TransactionConfig config_;
   KeyMaker keys_;
+  LoopCheck loops_;
+  std::unique_ptr<SourceLimit> source_limit_;  // nullptr: no limit
   FakedRequest faked_;
+  Listeners listeners_;
   TransactionTable table_;
   // Transactions in the table; relaxed, decides only on admission.
   std::atomic<uint32_t> open_{0};
   std::atomic<uint32_t> in_script_{0};  // relaxed, see in_script()
+  std::atomic<uint32_t> branches_{0};   // relaxed; decides only on admission
   std::atomic<bool> draining_{false};  // set once at the end; relaxed, a request more or less does not matter
 };
 
@@ -163,10 +341,47 @@ inline constexpr size_t kMaxVariablesBytes = 1u << 20;
 char* scratch_buffer();
 inline constexpr size_t kScratchBytes = 65536;
 
+template <class Visit>
+void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
+  const StoredCall* call = call_in(parent);
+  if (call == nullptr) return;
+  for (uint32_t at = call->first_branch; at != 0; at = branch_in(at - 1).next) visit(at - 1);
+}
+
+template <class Matches>
+void TransactionLayer::fail_over(Matches&& matches) {
+  if (branches_.load(std::memory_order_relaxed) == 0) return;
+  for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
+    const core::Word word = slots_.word(index);
+    const Task task{index, word.generation()};
+    if (!word.has(core::Word::kLive) || !is_branch(task)) continue;
+    Verdict verdict;
+    {
+      Dispatch out(engine_, transport_);
+      Lock lock(table_, index);
+      if (!slots_.is_current(index, task.generation) || !is_branch(task)) continue;
+      StoredBranch& own = branch_in(index);
+      const bool waits = own.state == BranchState::kCalling || own.state == BranchState::kProceeding;
+      if (!waits || !matches(message_in(payloads_, own.sent).from)) continue;
+      own.interval_ms = own.cancel_interval_ms = 0;
+      if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
+          try_next_hop(index, out)) {
+        continue;
+      }
+      // A transport that fails counts as 503 (RFC 3261 section 16.9).
+      own.state = BranchState::kCompleted;
+      own.give_up_tick = tick_in(config_.wait_ms);
+      end_branch(index, 503, core::kNoPayload, out, verdict);
+      arm_branch(index, out);
+    }
+    pronounce(verdict);
+  }
+}
+
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (!slots_.is_current(task.index, task.generation)) return false;
-  if (!is_message(task)) {
+  if (!is_message(task) && !is_branch(task)) {
     read(faked_.request());
     return true;
   }

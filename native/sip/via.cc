@@ -34,17 +34,30 @@ bool expect(const char* data, size_t& at, size_t end, std::string_view lower) {
   return true;
 }
 
-bool read_protocol(const char* data, size_t& at, size_t end, ViaIndex& out) {
+// "7.0": a version that is not ours. A request of that version gets a 505, which needs the host behind it.
+size_t skip_other_version(const char* data, size_t at, size_t end) {
+  const size_t major_end = scan::skip(data, at, end, scan::kDigit);
+  if (major_end == at || major_end == end || data[major_end] != '.') return at;
+  const size_t minor_end = scan::skip(data, major_end + 1, end, scan::kDigit);
+  return minor_end == major_end + 1 ? at : minor_end;
+}
+
+// False when nothing behind it can be made sense of; `is_ours` is false for another version.
+bool read_protocol(const char* data, size_t& at, size_t end, ViaIndex& out, bool& is_ours) {
   constexpr std::string_view kUsual = "SIP/2.0/UDP ";
   if (end - at > kUsual.size() && std::memcmp(data + at, kUsual.data(), kUsual.size()) == 0) {
     out.transport = Transport::kUdp;
     at = scan::skip_lws(data, at + kUsual.size(), end);
     return true;
   }
-  if (!expect(data, at, end, "sip") || !expect(data, at, end, "/") || !expect(data, at, end, "2.0") ||
-      !expect(data, at, end, "/")) {
-    return false;
+  if (!expect(data, at, end, "sip") || !expect(data, at, end, "/")) return false;
+  if (!expect(data, at, end, "2.0")) {
+    is_ours = false;
+    const size_t version_end = skip_other_version(data, at, end);
+    if (version_end == at) return false;
+    at = scan::skip_lws(data, version_end, end);
   }
+  if (!expect(data, at, end, "/")) return false;
   size_t transport_end = scan::skip(data, at, end, scan::kToken);
   if (transport_end == at) return false;
   out.transport = transport_of({data + at, transport_end - at});
@@ -75,7 +88,11 @@ bool note_param(const char* data, const scan::Param& param, ViaIndex& out) {
   } else if (scan::equals_ignoring_case(name, "rport")) {
     if (out.has_rport) return false;
     out.has_rport = true;
-    if (!param.has_value) out.rport_at = static_cast<uint16_t>(param.name.offset + param.name.length);
+    if (!param.has_value) {
+      out.rport_at = static_cast<uint16_t>(param.name.offset + param.name.length);
+    } else if (!param.is_quoted) {
+      out.rport = param.value;
+    }
   } else if (scan::equals_ignoring_case(name, "received")) {
     if (!param.has_value || param.is_quoted || !out.received.empty()) return false;
     out.received = param.value;
@@ -84,12 +101,13 @@ bool note_param(const char* data, const scan::Param& param, ViaIndex& out) {
 }
 
 bool read_parts(const char* data, size_t& at, size_t end, ViaIndex& out) {
-  if (!read_protocol(data, at, end, out) || !read_sent_by(data, at, end, out)) return false;
+  bool is_ours = true;
+  if (!read_protocol(data, at, end, out, is_ours) || !read_sent_by(data, at, end, out)) return false;
   scan::Param param;
   for (;;) {
     switch (scan::next_param(data, at, end, param)) {
       case ParamResult::kNone:
-        return true;
+        return is_ours;
       case ParamResult::kMalformed:
         return false;
       case ParamResult::kParam:

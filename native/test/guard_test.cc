@@ -325,3 +325,11 @@ TEST_CASE("hostile messages of full size come to an end, refused") {
     }
   }
 }
+
+TEST_CASE("control bytes in quoted pairs, which the index lets pass") {
+  CHECK(with_header(std::string("Subject: \"\\\0\"", 13)) == kHostile);
+  CHECK(with_header("Subject: \"\\\x7f\"") == kHostile);
+  Request request;
+  request.to = "\"\\\x01\" <sip:bob@example.com>";
+  CHECK(guarded(request.text()) == kHostile);
+}

@@ -251,12 +251,56 @@ TEST_CASE("limits") {
   CHECK(six.status == kTooManyHeaders);
   CHECK(is_answerable(six.index));
   limits = {};
+  limits.max_vias = 3;
+  const std::string via = "SIP/2.0/UDP h;branch=z9hG4bK";
+  CHECK(Indexed(with_header("Via: " + via + "2, " + via + "3"), limits).status == kOk);
+  Indexed four(with_header("Via: " + via + "2\r\nv: " + via + "3, " + via + "4"), limits);
+  CHECK(four.status == kTooManyVias);
+  CHECK(is_answerable(four.index));
+  CHECK(four.index.via_count == 4);
+  limits = {};
   limits.max_line_bytes = 100;
   CHECK(Indexed(with_header("X: " + std::string(95, 'y')), limits).status == kOk);
   CHECK(Indexed(with_header("X: " + std::string(96, 'y')), limits).status == kTooLarge);
   CHECK(Indexed(with_header("X: " + std::string(60, 'y') + "\r\n " + std::string(60, 'y')), limits).status ==
         kTooLarge);
   CHECK(Indexed(with_start("OPTIONS sip:" + std::string(100, 'y') + " SIP/2.0"), limits).status == kTooLarge);
+}
+
+TEST_CASE("control bytes stand in quoted pairs, and nowhere else") {
+  const auto with_subject = [](std::string_view value) {
+    return Indexed(with_header("Subject: " + std::string(value))).status;
+  };
+  using namespace std::string_view_literals;
+  CHECK(with_subject("\"BEL:\\\a NUL:\\\0 DEL:\\\x7f\""sv) == kOk);
+  CHECK(with_subject("x\r\n \"\\\x01\"\r\n\ty"sv) == kOk);
+  CHECK(with_subject("\"\\\\\" \"\\\x1b\""sv) == kOk);
+  CHECK(with_subject("\"\x01\""sv) == kBadHeader);
+  CHECK(with_subject("\\\x01"sv) == kBadHeader);
+  CHECK(with_subject("\"\" \\\x01"sv) == kBadHeader);
+  CHECK(with_subject("\"\\\\\x01\""sv) == kBadHeader);
+  CHECK(with_subject("\"\\\x01\" \x01"sv) == kBadHeader);
+  CHECK(with_subject("\"\\\x01\r\""sv) == kBadHeader);
+  CHECK(with_subject("\r \"\\\x01\""sv) == kBadHeader);
+  CHECK(with_subject("\"\\\x01\" \r"sv) == kBadHeader);
+  CHECK(with_subject("\"\\\rX\""sv) == kBadHeader);
+  CHECK(with_subject("\"\\\r\n \x01\""sv) == kBadHeader);
+  CHECK(Indexed(with_header("X\"\\\x01\": y")).status == kBadHeader);
+}
+
+TEST_CASE("a Via of another version is a fault, and its host is read all the same") {
+  Indexed other(with_via("SIP/7.0/UDP c.example.com:5062;branch=z9hG4bK1"));
+  CHECK(other.status == kBadVia);
+  CHECK(other(other.index.via.host) == "c.example.com");
+  CHECK(other.index.via.port == 5062);
+  CHECK(is_answerable(other.index));
+  for (const char* value :
+       {"SIP/7/UDP c.example.com", "SIP/.0/UDP c", "SIP/7./UDP c", "SIP/x.0/UDP c", "SIP//UDP c"}) {
+    Indexed none(with_via(value));
+    CAPTURE(value);
+    CHECK(none.status == kBadVia);
+    CHECK_FALSE(is_answerable(none.index));
+  }
 }
 
 TEST_CASE("numbers") {
@@ -316,7 +360,7 @@ TEST_CASE("Via") {
       {with_via("SIP/2.0/UDP ;branch=1"), kBadVia, false},
       {with_via("SIP/2.0/UDP [::1"), kBadVia, false},
       {with_via("SIP/2.0/UDP [g::1]"), kBadVia, false},
-      {with_via("SIP/3.0/UDP h"), kBadVia, false},
+      {with_via("SIP/3.0/UDP h"), kBadVia, true},
       {with_via("HTTP/2.0/UDP h"), kBadVia, false},
       {with_via("SIP/2.0UDP h"), kBadVia, false},
       {with_via(""), kBadVia, false},

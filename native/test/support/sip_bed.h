@@ -36,6 +36,7 @@ class SipBed {
         transport(1),
         layer(engine, transport, config.transactions) {
     REQUIRE(transport.socket(0).open(loopback(), 1 << 22, false) == 0);
+    layer.listeners().add(0, sip::Transport::kUdp, transport.socket(0).local());
     engine.start(&layer);
   }
   ~SipBed() { engine.stop(); }
