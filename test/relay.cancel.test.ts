@@ -24,7 +24,7 @@ async function expect487(call: Transaction): Promise<void> {
 }
 
 describe('CANCEL of a relayed call', () => {
-  const scene = useRelay({ retr_timer1: 100, retr_timer2: 400, fr_timer: 1500, fr_inv_timer: 3000 });
+  const scene = useRelay({ fr_timer: 1500, fr_inv_timer: 3000 });
 
   it('is answered at once, goes to the callee, and the 487 of the callee goes upstream', async () => {
     const { call, invite } = await ringing(scene);
@@ -42,7 +42,7 @@ describe('CANCEL of a relayed call', () => {
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 180, 487]);
     expect(statusesOf(cancelling)).toEqual([200]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('is a request of its own hop: Via, URI, Call-ID, From, To and CSeq of the INVITE that the callee got', async () => {
@@ -58,7 +58,7 @@ describe('CANCEL of a relayed call', () => {
     scene.callee.answer(cancel, 200);
     scene.callee.answer(invite, 487);
     await expect487(call);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('waits for a provisional reply before it goes on', async () => {
@@ -73,7 +73,7 @@ describe('CANCEL of a relayed call', () => {
     scene.callee.answer(cancel, 200);
     scene.callee.answer(invite, 487);
     await expect487(call);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('that crosses a 200 changes nothing: the caller gets the 200', async () => {
@@ -88,7 +88,7 @@ describe('CANCEL of a relayed call', () => {
     expect(call.finals.map(({ status }) => status)).toEqual([200]);
     const ack = await scene.callee.request('ACK');
     expect(ack.startLine).toBe(`ACK ${scene.callee.uri} SIP/2.0`);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('that comes behind the final reply is answered 200 and not passed on', async () => {
@@ -99,7 +99,7 @@ describe('CANCEL of a relayed call', () => {
     await scene.settle();
     expect(scene.callee.of('CANCEL')).toEqual([]);
     expect(statusesOf(call)).toEqual([100, 486]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('goes to every branch that has had a provisional reply', async () => {
@@ -120,7 +120,7 @@ describe('CANCEL of a relayed call', () => {
     expect(call.finals).toHaveLength(1);
     expect(first.of('CANCEL').map(branchOf)).toEqual([branchOf(invites[0])]);
     expect(second.of('CANCEL').map(branchOf)).toEqual([branchOf(invites[1])]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('is repeated like any request, and the call is over when neither it nor the INVITE is ever answered', async () => {
@@ -131,7 +131,7 @@ describe('CANCEL of a relayed call', () => {
     // RFC 3261 section 9.1: after 64 times T1, or here fr_timer, the call counts as cancelled.
     await expect487(call);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('that is repeated by the caller gets its 200 again, and the callee sees one', async () => {
@@ -145,7 +145,7 @@ describe('CANCEL of a relayed call', () => {
     expect(new Set(scene.callee.of('CANCEL').map(branchOf)).size).toBe(1);
     scene.callee.answer(invite, 487);
     await expect487(call);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('of a call that is suspended before it was relayed is answered 487, and no callee hears of it', async () => {
@@ -156,7 +156,7 @@ describe('CANCEL of a relayed call', () => {
     await pause(500);
     expect(scene.callee.requests).toEqual([]);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('while the failure route is suspended is answered 487, and no second callee is tried', async () => {
@@ -169,7 +169,7 @@ describe('CANCEL of a relayed call', () => {
     await pause(500);
     expect(scene.callees[1]!.requests).toEqual([]);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('during the second attempt goes to the second callee only', async () => {
@@ -184,7 +184,7 @@ describe('CANCEL of a relayed call', () => {
     second.answer(invite, 487);
     await expect487(call);
     expect(first.of('CANCEL')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('keeps the failure route from trying again', async () => {
@@ -197,7 +197,7 @@ describe('CANCEL of a relayed call', () => {
     expect([486, 487]).toContain(final.status);
     await scene.settle();
     expect(scene.callees[1]!.requests).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.skipIf(withReference)('counts the calls that ended so', async () => {
@@ -208,6 +208,6 @@ describe('CANCEL of a relayed call', () => {
     scene.callee.answer(invite, 487);
     await expect487(call);
     expect(scene.proxy.stats!.transactions.cancelled).toBe(before + 1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });

@@ -21,7 +21,7 @@ async function fork(scene: RelayScene, user = 'fork', options?: TransactionOptio
 }
 
 describe('parallel forking', () => {
-  const scene = useRelay({ retr_timer1: 200, retr_timer2: 400, fr_timer: 1500 });
+  const scene = useRelay({ fr_timer: 1500 });
   const first = () => scene.callees[0]!;
   const second = () => scene.callees[1]!;
 
@@ -35,7 +35,7 @@ describe('parallel forking', () => {
     first().answer(invites[0], 404);
     second().answer(invites[1], 404);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes every provisional reply but 100 on', async () => {
@@ -48,7 +48,7 @@ describe('parallel forking', () => {
     first().answer(invites[0], 404);
     second().answer(invites[1], 404);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers 200 and nothing else when one accepts after the other refused', async () => {
@@ -62,7 +62,7 @@ describe('parallel forking', () => {
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 200]);
     expect(first().of('CANCEL')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('cancels the other branch on a 200, and acknowledges its 487', async () => {
@@ -80,7 +80,7 @@ describe('parallel forking', () => {
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 180, 200]);
     expect(second().of('CANCEL')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('cancels a branch that has said nothing yet as soon as it says something', async () => {
@@ -95,7 +95,7 @@ describe('parallel forking', () => {
     await first().request('ACK');
     await scene.settle();
     expect(call.finals.map(({ status }) => status)).toEqual([200]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes a second 200 on', async () => {
@@ -106,7 +106,7 @@ describe('parallel forking', () => {
     await eventually(() => call.finals.length === 2);
     expect(call.finals.map(({ status }) => status)).toEqual([200, 200]);
     expect(call.finals.map((final) => parameter(final.header('to'), 'tag'))).toEqual([first().tag, second().tag]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   // RFC 3261 section 16.7 step 6: a 6xx if there is one, else the lowest class, and within it what tells the caller more.
@@ -129,7 +129,7 @@ describe('parallel forking', () => {
     expect(wanted).toContain(final.status);
     await scene.settle();
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each([401, 407, 415, 420, 484])('prefers %i to another 4xx', async (telling) => {
@@ -141,7 +141,7 @@ describe('parallel forking', () => {
       second().answer(invites[1], order[1]);
       expect((await call.final()).status).toBe(telling);
     }
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('cancels the other branch when one declines for all (6xx)', async () => {
@@ -154,7 +154,7 @@ describe('parallel forking', () => {
     expect((await call.final()).status).toBe(603);
     await first().request('ACK');
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each([
@@ -170,7 +170,7 @@ describe('parallel forking', () => {
     expect([...(final.headers.get(header.toLowerCase()) ?? [])].sort()).toEqual([
       'Digest realm="one", nonce="1"', 'Digest realm="two", nonce="2"',
     ]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('makes a 500 of a 503, for the caller must not take the proxy to be down', async () => {
@@ -178,14 +178,14 @@ describe('parallel forking', () => {
     first().answer(invites[0], 503, { headers: ['Retry-After: 30'] });
     second().answer(invites[1], 503);
     expect((await call.final()).status).toBe(500);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers 408 when one branch is silent and no other says anything better', async () => {
     const { call, invites } = await fork(scene);
     first().answer(invites[0], 503);
     expect((await call.final()).status).toBe(408);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('waits for the silent branch only until fr_timer, and takes the refusal of the other', async () => {
@@ -193,7 +193,7 @@ describe('parallel forking', () => {
     first().answer(invites[0], 302, { contact: '<sip:elsewhere@127.0.0.1:5099>' });
     expect((await call.final()).status).toBe(302);
     expect(call.finals[0]!.header('contact')).toBe('<sip:elsewhere@127.0.0.1:5099>');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('forks to three', async () => {
@@ -203,7 +203,7 @@ describe('parallel forking', () => {
     for (const [i, callee] of scene.callees.entries()) callee.answer(invites[i]!, [486, 404, 302][i]!);
     expect((await call.final()).status).toBe(302);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('does all this for other requests, too, and cancels none of them', async () => {
@@ -215,12 +215,12 @@ describe('parallel forking', () => {
     await scene.settle();
     expect(statusesOf(call)).toEqual([200]);
     expect(first().of('CANCEL')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });
 
 describe('serial forking', () => {
-  const scene = useRelay({ retr_timer1: 100, retr_timer2: 400, fr_timer: 600 });
+  const scene = useRelay({ fr_timer: 600 });
   const first = () => scene.callees[0]!;
   const second = () => scene.callees[1]!;
 
@@ -238,7 +238,7 @@ describe('serial forking', () => {
     expect((await call.final()).status).toBe(200);
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 180, 200]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('tries the second callee when the first is silent', async () => {
@@ -247,7 +247,7 @@ describe('serial forking', () => {
     second().on('INVITE', [200]);
     expect((await call.final()).status).toBe(200);
     expect(statusesOf(call)).toEqual([100, 200]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('leaves a refusal alone that the failure route does not ask for', async () => {
@@ -256,7 +256,7 @@ describe('serial forking', () => {
     expect((await call.final()).status).toBe(404);
     await scene.settle();
     expect(second().requests).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers with the best of both attempts', async () => {
@@ -266,7 +266,7 @@ describe('serial forking', () => {
     // RFC 3261 section 16.7 step 6 chooses from all that was received; Kamailio from the last attempt (503, so 500).
     expect((await call.final()).status).toBe(withReference ? 500 : 486);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('runs the failure route once: arming it is for one attempt', async () => {
@@ -277,7 +277,7 @@ describe('serial forking', () => {
     await scene.settle();
     expect(first().of('INVITE')).toHaveLength(1);
     expect(second().of('INVITE')).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   // Kamailio drops what a branch says after its time is over.
@@ -293,7 +293,7 @@ describe('serial forking', () => {
     second().answer(await second().request('CANCEL'), 200);
     second().answer(invite, 487);
     await second().request('ACK');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes the refusal on when the failure route does nothing', async () => {
@@ -301,7 +301,7 @@ describe('serial forking', () => {
     const call = scene.call('failure-nothing');
     expect((await call.final()).status).toBe(486);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers what the route answers that the failure route was suspended to', async () => {
@@ -311,7 +311,7 @@ describe('serial forking', () => {
     expect(`${final.status} ${final.reason}`).toBe('480 Later');
     await scene.settle();
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes the refusal on when the route that the failure route was suspended to does nothing', async () => {
@@ -320,7 +320,7 @@ describe('serial forking', () => {
     // It is still the failure route of the call, which may leave the refusal as it is. Kamailio answers 500.
     expect((await call.final()).status).toBe(withReference ? 500 : 486);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers a caller that asks again while the failure route is suspended with 100, and starts nothing', async () => {
@@ -334,7 +334,7 @@ describe('serial forking', () => {
     expect(call.responses.at(-1)!.status).toBe(100);
     expect((await call.final()).status).toBe(404);
     expect(first().of('INVITE')).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each([50, 0])('works for many calls at once (%i ms of waiting)', async (waitMs) => {
@@ -346,6 +346,6 @@ describe('serial forking', () => {
     expect(finals.every(({ status }) => status === 200)).toBe(true);
     await scene.settle();
     for (const call of calls) expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });

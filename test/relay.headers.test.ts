@@ -12,7 +12,7 @@ const steady = ({ raw }: { raw: string }) =>
   raw.split('\r\n\r\n')[0]!.split('\r\n').slice(1).filter((line) => !/^(Via|Max-Forwards|Record-Route):/i.test(line));
 
 describe('a request that is passed on', () => {
-  const scene = useRelay({ retr_timer1: 200, retr_timer2: 400, fr_timer: 1500 });
+  const scene = useRelay({ fr_timer: 1500 });
 
   it('gets a Via of the proxy on top, and the address it came from in the one below', async () => {
     scene.callee.on('INVITE', [404]);
@@ -26,7 +26,7 @@ describe('a request that is passed on', () => {
     expect(parameter(callers!, 'received')).toBe('127.0.0.1');
     expect(parameter(callers!, 'rport')).toBe(String(scene.client.port));
     expect(invite.headers.get('via')).toHaveLength(2);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('keeps every other header and the body as they are, in their order', async () => {
@@ -43,7 +43,7 @@ describe('a request that is passed on', () => {
     expect(invite.startLine).toBe(sent.split('\r\n')[0]);
     scene.callee.answer(invite, 404);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('loses one of its Max-Forwards', async () => {
@@ -66,7 +66,7 @@ describe('a request that is passed on', () => {
     const final = await call.final();
     expect(`${final.status} ${final.reason}`).toBe('483 Too Many Hops');
     expect(scene.callee.requests).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('is refused when it comes round in a loop', async () => {
@@ -75,7 +75,7 @@ describe('a request that is passed on', () => {
     // Kamailio lets it go round until no hops are left.
     expect(final.status).toBe(withReference ? 483 : 482);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('may come round with another URI, which is no loop', async () => {
@@ -88,7 +88,7 @@ describe('a request that is passed on', () => {
     const invite = scene.callee.of('INVITE')[0]!;
     expect(invite.headers.get('via')).toHaveLength(3);
     expect(invite.header('max-forwards')).toBe('68');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each(['changed', 'changed-later'])('has the Request-URI that the script gave it, and so have its ACK and CANCEL: %s', async (user) => {
@@ -106,7 +106,7 @@ describe('a request that is passed on', () => {
     scene.callee.answer(invite, 487);
     expect((await scene.callee.request('ACK')).startLine).toBe(line('ACK'));
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('goes where its Request-URI says when the script names no other place', async () => {
@@ -114,7 +114,7 @@ describe('a request that is passed on', () => {
     const call = scene.call('uri');
     await call.final();
     expect(scene.callee.of('INVITE')[0]!.startLine).toBe(`INVITE ${scene.callee.uri} SIP/2.0`);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   const extra = ['Subject: secret', 'Organization: us', 'Organization: them', 'Date: Sat, 13 Nov 2010 23:29:00 GMT'];
@@ -133,7 +133,7 @@ describe('a request that is passed on', () => {
     // What the callee got is not what the caller's ACK says, and the proxy's ACK has neither.
     const ack = await scene.callee.request('ACK');
     expect(ack.header('x-one')).toBe('');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each(['body', 'body-later'])('has the body that the script gave it, and its length: %s', async (user) => {
@@ -147,7 +147,7 @@ describe('a request that is passed on', () => {
       scene.callee.answer(invite, 404);
       await call.final();
     }
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('is repeated by the proxy with all its changes', async () => {
@@ -156,12 +156,12 @@ describe('a request that is passed on', () => {
     expect(new Set(scene.callee.of('INVITE').map(({ raw }) => raw)).size).toBe(1);
     scene.callee.answer(scene.callee.of('INVITE')[0]!, 404);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });
 
 describe('a reply that is passed on', () => {
-  const scene = useRelay({ retr_timer1: 200, retr_timer2: 400, fr_timer: 1500 });
+  const scene = useRelay({ fr_timer: 1500 });
 
   it('loses the Via of the proxy and nothing else', async () => {
     const call = scene.call();
@@ -176,7 +176,7 @@ describe('a reply that is passed on', () => {
     expect(progress.raw).toBe(`${lines.join('\r\n')}\r\n\r\n${body}`);
     scene.callee.answer(invite, 404);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('has one Via even when the callee wrote both into one line', async () => {
@@ -187,7 +187,7 @@ describe('a reply that is passed on', () => {
     const final = await call.final();
     expect(final.headers.get('via')).toHaveLength(1);
     expect(parameter(final.header('via'), 'branch')).toBe(call.request.branch);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('has the headers that the reply route added, and not those it removed', async () => {
@@ -204,7 +204,7 @@ describe('a reply that is passed on', () => {
       expect(response.header('x-kept')).toBe('1');
     }
     expect(call.finals[0]!.body).toBe('answer');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('stays with the proxy when the reply route drops it', async () => {
@@ -216,7 +216,7 @@ describe('a reply that is passed on', () => {
     scene.callee.answer(invite, 404);
     await call.final();
     expect(statusesOf(call)).toEqual([100, 183, 404]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('goes by its Via when no transaction knows it', async () => {
@@ -234,7 +234,7 @@ describe('a reply that is passed on', () => {
     expect(stray.headers.get('via')).toHaveLength(1);
     expect(branchOf(stray)).toBe(callerBranch);
     expect(call.finals).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each([
@@ -259,7 +259,7 @@ describe('a reply that is passed on', () => {
     }
     scene.callee.answer(invite, 404);
     expect((await call.final()).status).toBe(404);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('does not end a call by a branch that looks like one of the proxy and is none', async () => {
@@ -279,7 +279,7 @@ describe('a reply that is passed on', () => {
     expect((await call.final()).status).toBe(404);
     expect(call.finals).toHaveLength(1);
     scene.client.strays.length = 0;
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('of another method does not end the transaction', async () => {
@@ -291,12 +291,12 @@ describe('a reply that is passed on', () => {
     scene.callee.answer(invite, 486);
     expect((await call.final()).status).toBe(486);
     scene.client.strays.length = 0;
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });
 
 describe('branches', () => {
-  const scene = useRelay({ retr_timer1: 200, retr_timer2: 400, fr_timer: 1500 });
+  const scene = useRelay({ fr_timer: 1500 });
 
   it('have the headers that the branch route gave each of them', async () => {
     const [first, second] = [scene.callees[0]!, scene.callees[1]!];
@@ -305,7 +305,7 @@ describe('branches', () => {
     await scene.call('fork-branch').final();
     expect(first.of('INVITE')[0]!.headers.get('x-branch')).toEqual([first.uri]);
     expect(second.of('INVITE')[0]!.headers.get('x-branch')).toEqual([second.uri]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('are left out when the branch route drops them', async () => {
@@ -316,7 +316,7 @@ describe('branches', () => {
     });
     expect((await call.final()).status).toBe(404);
     expect(scene.callee.requests).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });
 
@@ -332,7 +332,7 @@ describe('stateless forwarding', () => {
     scene.callee.answer(invite, 404);
     expect((await call.final()).status).toBe(404);
     expect(statusesOf(call)).toEqual([180, 404]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('gives a repeated request the same branch, and another request another', async () => {
@@ -345,7 +345,7 @@ describe('stateless forwarding', () => {
     const [one, two] = scene.callee.of('OPTIONS').map(branchOf);
     expect(two).toBe(one);
     expect(branchOf(third)).not.toBe(one);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('repeats nothing by itself', async () => {
@@ -353,6 +353,6 @@ describe('stateless forwarding', () => {
     await scene.callee.request('INVITE');
     await new Promise((done) => setTimeout(done, 700));
     expect(scene.callee.requests).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });

@@ -31,7 +31,7 @@ function within({ call }: Dialog, scene: RelayScene, options: TransactionOptions
 }
 
 describe('Record-Route and Route', () => {
-  const scene = useRelay({ retr_timer1: 200, retr_timer2: 400, fr_timer: 1500 });
+  const scene = useRelay({ fr_timer: 1500 });
   const own = () => `<sip:127.0.0.1:${scene.proxy.port};lr>`;
 
   it.each(['rr', 'rr-later'])('puts the proxy on top of the route set: %s', async (user) => {
@@ -44,14 +44,14 @@ describe('Record-Route and Route', () => {
     scene.callee.answer(invite, 200);
     // The reply has it as the callee copied it.
     expect((await call.final()).headers.get('record-route')).toEqual([first, second]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('adds no Record-Route when the script does not ask for it', async () => {
     scene.callee.on('INVITE', [404]);
     await scene.call().final();
     expect(scene.callee.of('INVITE')[0]!.header('record-route')).toBe('');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each(['rr', 'rr-later'])('relays the ACK to a 200 and BYE by the route set, without its own Route: %s', async (user) => {
@@ -75,7 +75,7 @@ describe('Record-Route and Route', () => {
     expect(got.startLine).toBe(`BYE ${scene.callee.uri} SIP/2.0`);
     expect(got.header('route')).toBe('');
     expect(got.header('record-route')).toBe('');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('relays BYE of the callee to the caller', async () => {
@@ -100,7 +100,7 @@ describe('Record-Route and Route', () => {
     await eventually(() => scene.callee.responses.length === 1);
     expect(scene.callee.responses[0]!.status).toBe(200);
     expect(parameter(scene.callee.responses[0]!.header('via'), 'branch')).toBe(bye.branch);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('goes to the Route below its own, and leaves that one in', async () => {
@@ -113,7 +113,7 @@ describe('Record-Route and Route', () => {
     expect(got.startLine).toBe(`BYE ${scene.callee.uri} SIP/2.0`);
     expect(got.headers.get('route')).toEqual([below]);
     expect(scene.callee.of('BYE')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('removes a Route of its own that a caller has preloaded, for its outbound proxy', async () => {
@@ -124,7 +124,7 @@ describe('Record-Route and Route', () => {
     expect(invite.header('route')).toBe('');
     // The Request-URI names the proxy, too, and yet this is no strict router's request.
     expect(invite.startLine).toBe(`INVITE sip:relay@127.0.0.1:${scene.proxy.port} SIP/2.0`);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('follows a preloaded Route', async () => {
@@ -133,7 +133,7 @@ describe('Record-Route and Route', () => {
     expect((await call.final()).status).toBe(404);
     const invite = next.of('INVITE')[0]!;
     expect(invite.headers.get('route')).toEqual([`<sip:${next.address};lr>`]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('repairs what a strict router before it did: Request-URI and last Route change places', async () => {
@@ -145,7 +145,7 @@ describe('Record-Route and Route', () => {
     const got = scene.callee.of('BYE')[0]!;
     expect(got.startLine).toBe(`BYE ${scene.callee.uri} SIP/2.0`);
     expect(got.header('route')).toBe('');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('does as a strict router behind it wants: its URI in the Request-URI, the target in the last Route', async () => {
@@ -158,7 +158,7 @@ describe('Record-Route and Route', () => {
     const got = strict.of('BYE')[0]!;
     expect(got.startLine).toBe(`BYE sip:${strict.address} SIP/2.0`);
     expect(got.headers.get('route')).toEqual([`<${scene.callee.uri}>`]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('acknowledges and cancels with the Route that the INVITE went out with', async () => {
@@ -177,12 +177,12 @@ describe('Record-Route and Route', () => {
     expect(cancel.headers.get('route')).toEqual([below]);
     expect(ack.headers.get('route')).toEqual([below]);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('answers the caller when the host of the URI does not exist', async () => {
     const call = scene.client.request({ ruri: 'sip:x@no-such-host.invalid', method: 'OPTIONS' });
     expect((await call.final(15_000)).status).toBeGreaterThanOrEqual(400);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });

@@ -11,7 +11,7 @@ import { SippUas } from './support/sipp-uas.ts';
 import { SipClient } from './support/udp-client.ts';
 
 const long = process.env.SIP_ASYNC_LONG === '1';
-const quick: TmParams = { retr_timer1: 100, retr_timer2: 400, fr_timer: 4000, fr_inv_timer: 8000 };
+const quick: TmParams = { retr_timer1: 50, fr_timer: 4000, fr_inv_timer: 8000 };
 
 const open: { close?: () => Promise<unknown>; stop?: () => Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -95,7 +95,7 @@ describe('SIPp through the proxy', () => {
 
 describe('a network that loses packets', () => {
   // A wait time shorter than the repetitions that it is there for would be a fault of the test.
-  const patient: TmParams = { ...quick, fr_timer: 6400, wt_timer: 3000 };
+  const patient: TmParams = { ...quick, retr_timer1: 100, fr_timer: 6400, wt_timer: 3000 };
   const bad: Badness = { dropPercent: 10 };
   const worse: Badness = { dropPercent: 10, duplicatePercent: 10, delayPercent: 10, delayMs: 60 };
 

@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { notePrelude, Notes } from './support/notes.ts';
-import { statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
+import { callsEnd, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
 import { becomesIdle, useProxy } from './support/running-proxy.ts';
 import { parameter } from './support/sip-message.ts';
 import type { Transaction, TransactionOptions } from './support/udp-client.ts';
@@ -109,9 +109,10 @@ const definition = `
 describe('suspending in the routes of a relayed call', () => {
   const running = useProxy(definition, {
     prelude,
-    overrides: { modparam: { tm: { retr_timer1: 200, retr_timer2: 400, fr_timer: 2000 } } },
+    overrides: { modparam: { tm: { retr_timer1: 50, retr_timer2: 400, fr_timer: 2000 } } },
   });
   const callees = useCallees();
+  afterAll(() => becomesIdle(running.proxy, 15_000));
   const first = () => callees[0]!;
   const second = () => callees[1]!;
   const call = (user: string, { headers = [], ...options }: TransactionOptions = {}): Transaction =>
@@ -124,7 +125,7 @@ describe('suspending in the routes of a relayed call', () => {
       ['SEES', false, 183, 'Session Progress', 'INVITE'],
       ['SEES', false, 404, 'Not Found', 'INVITE'],
     ]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('passes a reply on when its route has been resumed, with all variables', async () => {
@@ -138,7 +139,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect(final.body).toBe('answer');
     expect(parameter(final.header('to'), 'tag')).toBe(first().tag);
     expect(await notes.atLeast(1)).toEqual([['REPLY', false, 200, 'OK', 'INVITE']]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('passes a refusal on, which was acknowledged at once', async () => {
@@ -149,7 +150,7 @@ describe('suspending in the routes of a relayed call', () => {
     const final = await one.final();
     expect(final.header('x-resumed')).toBe('486 1 2');
     expect(ack.atMs).toBeLessThan(final.atMs);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('absorbs a reply that is repeated while it is suspended', async () => {
@@ -163,7 +164,7 @@ describe('suspending in the routes of a relayed call', () => {
     await running.settle();
     expect(await notes.atLeast(1)).toHaveLength(1);
     expect(one.finals).toHaveLength(1);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('keeps the order of what is passed on: 180 before the 200 behind it', async () => {
@@ -172,7 +173,7 @@ describe('suspending in the routes of a relayed call', () => {
     await one.final();
     await running.settle();
     expect(statusesOf(one)).toEqual([100, 180, 200]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('lets a reply route sleep', async () => {
@@ -181,7 +182,7 @@ describe('suspending in the routes of a relayed call', () => {
     const final = await one.final();
     expect(final.header('x-slept')).toBe('true');
     expect(one.elapsedMs(final)).toBeGreaterThanOrEqual(50);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('delivers replies of other branches while one is suspended', async () => {
@@ -198,7 +199,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect((await one.final()).status).toBe(200);
     await running.settle();
     expect(one.finals).toHaveLength(1);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('cancels a call whose refusal is suspended in the reply route', async () => {
@@ -207,7 +208,7 @@ describe('suspending in the routes of a relayed call', () => {
     await first().request('ACK');
     expect((await one.cancel().final()).status).toBe(200);
     expect([486, 487]).toContain((await one.final()).status);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
     expect(one.finals).toHaveLength(1);
   });
 
@@ -216,7 +217,7 @@ describe('suspending in the routes of a relayed call', () => {
     const one = call('reply-throws');
     expect((await one.final()).status).toBe(404);
     expect(one.finals).toHaveLength(1);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('suspends twice in a failure route and goes on with the second callee, keeping variables and changes', async () => {
@@ -228,7 +229,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect(second().of('INVITE')[0]!.headers.get('x-tries')).toEqual(['2', '3']);
     await running.settle();
     expect(statusesOf(one)).toEqual([100, 180, 200]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('hands a failure route over to a worker, which sees the status', async () => {
@@ -236,7 +237,7 @@ describe('suspending in the routes of a relayed call', () => {
     second().on('INVITE', [404]);
     expect((await call('failure-task').final()).status).toBe(404);
     expect(second().of('INVITE')[0]!.header('x-status')).toBe('true true false');
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('lets a failure route sleep', async () => {
@@ -244,7 +245,7 @@ describe('suspending in the routes of a relayed call', () => {
     second().on('INVITE', [200]);
     expect((await call('failure-sleep').final()).status).toBe(200);
     expect(await notes.atLeast(1)).toEqual([['SLEEP', true, false]]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('wakes a failure route that sleeps when the call is cancelled', async () => {
@@ -261,7 +262,7 @@ describe('suspending in the routes of a relayed call', () => {
       ]),
     );
     expect(second().requests).toEqual([]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('tells the event route of every CANCEL of a relayed call', async () => {
@@ -272,7 +273,7 @@ describe('suspending in the routes of a relayed call', () => {
     first().answer(first().of('INVITE')[0]!, 487);
     expect((await one.final()).status).toBe(487);
     expect(await notes.atLeast(1)).toEqual([['tm:canceled', 'CANCEL', one.request.callId]]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('runs the failure route again when it was armed again', async () => {
@@ -283,7 +284,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect(final.status).toBe(480);
     expect(second().of('INVITE')).toHaveLength(2);
     expect(new Set(second().of('INVITE').map((invite) => invite.header('via'))).size).toBe(2);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('ends a call whose failure route threw with one final reply', async () => {
@@ -292,7 +293,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect([486, 500]).toContain((await one.final()).status);
     await running.settle();
     expect(one.finals).toHaveLength(1);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it.each(['branch-sleep', 'branch-later'])('holds one branch while its branch route waits: %s', async (user) => {
@@ -306,7 +307,7 @@ describe('suspending in the routes of a relayed call', () => {
     first().answer(slow, 404);
     second().answer(quick, 404);
     expect((await one.final()).status).toBe(404);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('does not send a branch whose call was cancelled while the branch route waited', async () => {
@@ -320,7 +321,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect((await one.final()).status).toBe(487);
     await new Promise((done) => setTimeout(done, 500));
     expect(first().requests).toEqual([]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('does all this for a hundred calls at once', async () => {
@@ -332,7 +333,7 @@ describe('suspending in the routes of a relayed call', () => {
     expect(finals.map(({ status }, i) => [users[i % users.length], status])).toEqual(
       all.map((_, i) => [users[i % users.length], i % users.length < 3 ? 200 : 486]),
     );
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
     for (const one of all) expect(new Set(one.finals.map(({ raw }) => raw)).size).toBe(1);
   });
 });

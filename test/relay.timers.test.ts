@@ -36,7 +36,7 @@ describe('the client transaction of a relayed request', () => {
     expect(invites.length).toBeGreaterThanOrEqual(3);
     expect(new Set(invites.map(({ raw }) => raw)).size).toBe(1);
     expect(scene.callee.of('CANCEL')).toEqual([]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('repeats other requests with intervals up to T2, and answers 408 when nothing comes', async () => {
@@ -48,7 +48,7 @@ describe('the client transaction of a relayed request', () => {
     expectNotEarlier(call, sent, [0, t1Ms, 3 * t1Ms, 7 * t1Ms, 7 * t1Ms + t2Ms]);
     expect(sent.length).toBeGreaterThanOrEqual(4);
     expect(new Set(sent.map(({ raw }) => raw)).size).toBe(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it.each([100, 180])('repeats INVITE no more after a %i', async (status) => {
@@ -62,7 +62,7 @@ describe('the client transaction of a relayed request', () => {
     expect((await call.final()).status).toBe(404);
     // A proxy keeps 100 to itself: the one that the caller got is the proxy's own.
     expect(statusesOf(call)).toEqual(status === 100 ? [100, 404] : [100, 180, 404]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('repeats other requests every T2 after a provisional reply', async () => {
@@ -73,7 +73,7 @@ describe('the client transaction of a relayed request', () => {
     // Timer E was set to T1 already when the provisional reply came; RFC 3261 section 17.1.2.2 lets it run out.
     expectNotEarlier(call, sent, [0, t1Ms, t1Ms + t2Ms, t1Ms + 2 * t2Ms]);
     expect(sent.length).toBeGreaterThanOrEqual(2);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('cancels a call that rings longer than fr_inv_timer, and answers 408', async () => {
@@ -90,7 +90,7 @@ describe('the client transaction of a relayed request', () => {
     expect(branchOf(ack)).toBe(branchOf(invite));
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 180, 408]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('gives every new provisional reply its fr_inv_timer anew', async () => {
@@ -108,7 +108,7 @@ describe('the client transaction of a relayed request', () => {
     scene.callee.answer(cancel, 200);
     scene.callee.answer(invite, 487);
     await call.final();
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('acknowledges a refusal itself: same branch, URI and Call-ID, the tag of the reply', async () => {
@@ -124,7 +124,7 @@ describe('the client transaction of a relayed request', () => {
     expect(ack.header('call-id')).toBe(invite.header('call-id'));
     expect(ack.header('cseq')).toBe('1 ACK');
     expect(ack.body).toBe('');
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
     // The caller's own ACK ends at the proxy.
     expect(scene.callee.of('ACK')).toHaveLength(1);
   });
@@ -140,7 +140,7 @@ describe('the client transaction of a relayed request', () => {
     expect(new Set(scene.callee.of('ACK').map(({ raw }) => raw)).size).toBe(1);
     await scene.settle();
     expect(statusesOf(call)).toEqual([100, 486]);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes every 200 of INVITE on, and never acknowledges one', async () => {
@@ -162,7 +162,7 @@ describe('the client transaction of a relayed request', () => {
     expect(ack.headers.get('via')).toHaveLength(2);
     expect(parameter(ack.headers.get('via')![1]!, 'branch')).toBe(sent.branch);
     expect(branchOf(ack)).not.toBe(branchOf(invite));
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('passes a 200 on that comes when the transaction is long over', async () => {
@@ -170,6 +170,7 @@ describe('the client transaction of a relayed request', () => {
     const invite = await scene.callee.request('INVITE');
     const ok = scene.callee.answer(invite, 200);
     await call.final();
+    // Longer than the proxy keeps anything of the call.
     await scene.proxy.becomesIdle();
     if (withReference) await new Promise((done) => setTimeout(done, 600));
     scene.callee.send(ok, invite);
@@ -191,7 +192,7 @@ describe('the client transaction of a relayed request', () => {
     await scene.settle();
     expect(call.finals.map((final) => final.status)).toEqual([status]);
     expect(statusesOf(call).at(-1)).toBe(status);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 
   it('absorbs repeated requests: the callee sees one', async () => {
@@ -210,6 +211,6 @@ describe('the client transaction of a relayed request', () => {
       expect((await call.final()).status).toBe(404);
     }
     expect(scene.callee.of('INVITE')).toHaveLength(1);
-    await scene.proxy.becomesIdle();
+    await scene.proxy.callsEnd();
   });
 });

@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { notePrelude, Notes } from './support/notes.ts';
 import { continueFrom } from './support/relay-api.ts';
-import { statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
+import { callsEnd, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
 import { becomesIdle, useProxy } from './support/running-proxy.ts';
 import type { Transaction, TransactionOptions } from './support/udp-client.ts';
 
@@ -96,9 +96,10 @@ async function suspended(): Promise<At> {
 describe('tSuspend', () => {
   const running = useProxy(definition, {
     prelude,
-    overrides: { modparam: { tm: { retr_timer1: 200, retr_timer2: 400, fr_timer: 2000 } } },
+    overrides: { modparam: { tm: { retr_timer1: 50, retr_timer2: 400, fr_timer: 2000 } } },
   });
   const callees = useCallees();
+  afterAll(() => becomesIdle(running.proxy, 15_000));
   const call = (user: string, options: TransactionOptions = {}): Transaction =>
     running.client.request({ user, autoAck: true, headers: targetHeaders(callees), ...options });
 
@@ -113,7 +114,7 @@ describe('tSuspend', () => {
     const final = await one.final();
     expect(final.status).toBe(404);
     expect(final.header('x-kept')).toBe('yes');
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('keeps a call until another call continues it', async () => {
@@ -122,7 +123,7 @@ describe('tSuspend', () => {
     await running.ask({ method: 'OPTIONS', user: 'continue', headers: [`X-At: ${at.index} ${at.label}`] });
     expect((await one.final()).status).toBe(404);
     expect((await notes.atLeast(2)).at(-1)).toEqual(['continue', true, null]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('is continued once: a second attempt, and one with another label, is refused', async () => {
@@ -138,7 +139,7 @@ describe('tSuspend', () => {
     await one.final();
     expect(proceed(at)).toBe(false);
     expect([error('STALE_HANDLE'), error('NOT_SUSPENDED'), error('ALREADY_ANSWERED')]).toContain(running.proxy.asyncError?.code);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
     expect(proceed(at)).toBe(false);
     expect(running.proxy.asyncError?.code).toBe(error('STALE_HANDLE'));
     expect(one.finals).toHaveLength(1);
@@ -151,7 +152,7 @@ describe('tSuspend', () => {
     expect(running.proxy.asyncError?.code).toBe(error('UNKNOWN_ROUTE'));
     expect(proceed(at)).toBe(true);
     expect((await one.final()).status).toBe(404);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('is withdrawn, and the script goes on as before', async () => {
@@ -160,19 +161,19 @@ describe('tSuspend', () => {
     const [first, , second, why] = (await notes.atLeast(1))[0] as unknown[];
     expect([first, second]).toEqual([true, false]);
     expect([error('NOT_SUSPENDED'), error('STALE_HANDLE')]).toContain(why);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('is refused for a call that is suspended already', async () => {
     expect((await call('twice').final()).status).toBe(480);
     expect(await notes.atLeast(1)).toEqual([[false, error('ALREADY_SUSPENDED'), 'number', 'number']]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('is refused for a call that was answered', async () => {
     expect((await call('answered').final()).status).toBe(404);
     expect(await notes.atLeast(1)).toEqual([[false, error('ALREADY_ANSWERED')]]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('ends with 487 on CANCEL', async () => {
@@ -181,7 +182,7 @@ describe('tSuspend', () => {
     expect((await one.cancel().final()).status).toBe(200);
     expect((await one.final()).status).toBe(487);
     expect(proceed(at)).toBe(false);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('answers repeated requests with 100 meanwhile', async () => {
@@ -193,7 +194,7 @@ describe('tSuspend', () => {
     expect((await notes.atLeast(1)).length).toBe(1);
     proceed(at);
     await one.final();
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('is listed and can be cancelled by its handle', async () => {
@@ -205,7 +206,7 @@ describe('tSuspend', () => {
     });
     expect(running.proxy.cancel(entries![0]!.handle)).toBe(true);
     expect((await one.final()).status).toBe(487);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('goes on to relay, with what was changed before', async () => {
@@ -216,7 +217,7 @@ describe('tSuspend', () => {
     expect(proceed(at, 'RELAY')).toBe(true);
     expect((await one.final()).status).toBe(404);
     expect(statusesOf(one)).toEqual([100, 180, 404]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('waits in a failure route, and goes on with the second callee', async () => {
@@ -227,7 +228,7 @@ describe('tSuspend', () => {
     expect(one.finals).toEqual([]);
     expect(proceed(at, 'SECOND')).toBe(true);
     expect((await one.final()).status).toBe(200);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('waits in a reply route, and passes the reply on then', async () => {
@@ -238,7 +239,7 @@ describe('tSuspend', () => {
     expect(proceed(at, 'REPLY')).toBe(true);
     const final = await one.final();
     expect(`${final.status} ${final.header('x-resumed')}`).toBe('404 404');
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('keeps OPTIONS without a provisional reply', async () => {
@@ -247,20 +248,20 @@ describe('tSuspend', () => {
     expect(proceed(at)).toBe(true);
     expect((await one.final()).status).toBe(404);
     expect(statusesOf(one)).toEqual([404]);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('answers 500 when the route that continues does nothing', async () => {
     const one = call('open');
     expect(proceed(await suspended(), 'NOTHING')).toBe(true);
     expect((await one.final()).status).toBe(500);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 
   it('tells whether there is a transaction', async () => {
     expect((await call('check').final()).status).toBe(200);
-    expect(await notes.atLeast(1)).toEqual([[false, true, true]]);
-    await becomesIdle(running.proxy);
+    expect(await notes.atLeast(1)).toEqual([[true, true, true]]);
+    await callsEnd(running.proxy);
   });
 
   it('throws a TypeError for what is no index, label or name', () => {
@@ -278,14 +279,15 @@ describe('tSuspend', () => {
     for (const [, index, label] of entries.reverse()) expect(proceed({ index, label })).toBe(true);
     const finals = await Promise.all(all.map((one) => one.final()));
     expect(finals.every(({ status }) => status === 404)).toBe(true);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
   });
 });
 
 describe('max_suspend', () => {
   const maxSuspendMs = 300;
-  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { max_suspend: maxSuspendMs } } } });
+  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { max_suspend: maxSuspendMs, retr_timer1: 50 } } } });
   const callees = useCallees();
+  afterAll(() => becomesIdle(running.proxy, 15_000));
   const call = (user: string): Transaction => running.client.request({ user, autoAck: true, headers: targetHeaders(callees) });
   const proceed = (at: At) => continueFrom(running.proxy, at.index, at.label, 'RESUMED');
 
@@ -296,7 +298,7 @@ describe('max_suspend', () => {
     expect(final.status).toBe(408);
     expect(one.elapsedMs(final)).toBeGreaterThanOrEqual(maxSuspendMs);
     expect(proceed(at)).toBe(false);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
     expect(one.finals).toHaveLength(1);
   });
 
@@ -305,7 +307,7 @@ describe('max_suspend', () => {
     const one = call('failure');
     await suspended();
     expect([408, 486]).toContain((await one.final()).status);
-    await becomesIdle(running.proxy);
+    await callsEnd(running.proxy);
     expect(one.finals).toHaveLength(1);
   });
 });

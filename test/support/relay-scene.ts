@@ -1,8 +1,9 @@
 import { startProxy } from 'sip-async';
 import type { Proxy, ProxyStats, TmParams } from 'sip-async';
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { eventually } from './eventually.ts';
 import { ReferenceProxy } from './reference-proxy.ts';
-import { becomesIdle, waitTimerMs } from './running-proxy.ts';
+import { becomesIdle, liveCounters, waitTimerMs } from './running-proxy.ts';
 import { SipCallee } from './udp-callee.ts';
 import { SipClient } from './udp-client.ts';
 import type { Transaction, TransactionOptions } from './udp-client.ts';
@@ -15,6 +16,20 @@ const module = new URL('../fixtures/relay.proxy.mjs', import.meta.url);
  */
 export const withReference = process.env['SIP_ASYNC_REFERENCE'] === 'kamailio';
 
+/**
+ * Waits until no call is left in the proxy. What was sent on for an INVITE stays 64 times T1 to answer what comes again
+ * (timers D and M), so slots and memory are looked at when all tests of a block are over.
+ */
+export async function callsEnd(proxy: Proxy): Promise<void> {
+  await eventually(() => {
+    const { active, suspended, inScript, tasks, timersPending, queued } = liveCounters(proxy.stats());
+    expect({ active, suspended, inScript, tasks, timersPending, queued }).toEqual({
+      active: 0, suspended: 0, inScript: 0, tasks: 0, timersPending: 0, queued: 0,
+    });
+    return true;
+  });
+}
+
 /** The proxy that a relay test talks to, with the scripts of test/fixtures/relay.proxy.mjs. */
 export class RelayProxy {
   readonly #ours: Proxy | undefined;
@@ -26,7 +41,7 @@ export class RelayProxy {
   }
 
   static async start(given: TmParams = {}, reference = withReference): Promise<RelayProxy> {
-    const tm = { wt_timer: waitTimerMs, ...given };
+    const tm = { wt_timer: waitTimerMs, retr_timer1: 50, retr_timer2: 400, ...given };
     if (reference) return new RelayProxy(undefined, await ReferenceProxy.start(tm));
     return new RelayProxy(await startProxy(module, { modparam: { tm } }), undefined);
   }
@@ -40,8 +55,13 @@ export class RelayProxy {
     return this.#ours?.stats();
   }
 
-  /** Waits until nothing is alive in the proxy. */
-  async becomesIdle(timeoutMs?: number): Promise<void> {
+  /** Waits until no call is left; see {@link callsEnd}. */
+  async callsEnd(): Promise<void> {
+    if (this.#ours) await callsEnd(this.#ours);
+  }
+
+  /** Waits until nothing is alive in the proxy, which is 64 times T1 after the last INVITE. */
+  async becomesIdle(timeoutMs = 15_000): Promise<void> {
     if (this.#ours) await becomesIdle(this.#ours, timeoutMs);
   }
 
@@ -122,7 +142,13 @@ export function useRelay(tm: TmParams = {}): RelayScene {
   beforeAll(() => scene.start());
   beforeEach(() => scene.openCallees());
   afterEach(() => scene.closeCallees());
-  afterAll(() => scene.stop());
+  afterAll(async () => {
+    try {
+      await scene.proxy.becomesIdle();
+    } finally {
+      await scene.stop();
+    }
+  });
   return scene;
 }
 
