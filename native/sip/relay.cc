@@ -243,9 +243,11 @@ Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built)
 }
 
 Status TransactionLayer::relay(Task task, const RelayRequest& request, Task& branch) {
-  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
   Slot& slot = slots_.at(task.index);
-  if (slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  // An ACK that comes to a route belongs to a 2xx, and to nothing that is kept here.
+  if (is_message(task) && slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
   send_trying(task);
   if (const Status status = add_branch(task, request, Run::kIdle, kNone, branch); status != Status::kOk)
     return status;

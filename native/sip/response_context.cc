@@ -134,10 +134,16 @@ void TransactionLayer::end_branch(uint32_t index, uint16_t status, PayloadRef re
 
 uint32_t TransactionLayer::choose_branch(uint32_t parent) {
   uint32_t best = kNone;
+  bool is_settled = false;
   for_each_branch(parent, [&](uint32_t index) {
     const StoredBranch& own = branch_in(index);
-    if (own.is_discarded || own.status == 0) return;
+    if (own.is_discarded || own.status == 0 || is_settled) return;
     if (best == kNone || rank_of(own.status) < rank_of(branch_in(best).status)) best = index;
+    // Who has cancelled waits for this one.
+    if (call_in(parent)->is_cancelled && own.status == 487) {
+      best = index;
+      is_settled = true;
+    }
   });
   return best;
 }
