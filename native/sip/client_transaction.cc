@@ -196,7 +196,9 @@ void TransactionLayer::give_up(uint32_t index, Dispatch& out, Verdict& verdict) 
 
 void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex& index) {
   KeyMaker::BranchId id;
-  if (!keys_.read_branch(index.via.branch.of(incoming.data), id) || id.index >= slots_.size()) {
+  const std::string_view name = index.via.branch.of(incoming.data);
+  if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
+      id.index >= slots_.size()) {
     forward_stray(incoming, index);
     return;
   }
