@@ -210,7 +210,8 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     const Task task{id.index, id.generation};
     // Ours, but its transaction is over; what is meant for others goes on (RFC 3261 section 16.7 step 1).
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
-               branch_in(id.index).sent == kNoPayload;
+               branch_in(id.index).sent == kNoPayload ||
+               name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
     if (!is_stray && id.attempt == branch_in(id.index).attempt) {
       take_reply(id.index, {incoming.data, incoming.size, &index, kNoPayload}, out, verdict);
     }
