@@ -119,7 +119,9 @@ class Bench {
     await running.settle();
     const answers = fresh();
     for (const answer of answers) this.#seen.add(answer.header('call-id'));
-    expect(answers.map(({ status }) => status)).toEqual(wanted);
+    // A final reply to an INVITE is repeated until its ACK comes; any other is there once.
+    const distinct = bytes.startsWith('INVITE ') ? [...new Map(answers.map((one) => [one.raw, one])).values()] : answers;
+    expect(distinct.map(({ status }) => status)).toEqual(wanted);
     expect(routed.length - routedBefore).toBe(outcome.is === 'route' ? 2 : 1);
     expect(running.stats.transport).toMatchObject(expectedTransport(before, outcome));
     expect(this.sender.garbage).toEqual([]);

@@ -210,6 +210,8 @@ int main(int argc, char** argv) {
                            .max_line_bytes = 65535,
                            .max_vias = 256};
   measure("vectors", vectors, {});
+  // Just within what the guard looks at; it refuses longer ones at once.
+  measure("12,288 bytes", largest(12288), widest);
   measure("65,535 bytes", full, {});
   measure("65,535 bytes, widest limits", full, widest);
   Worst way;
