@@ -1,5 +1,5 @@
 import { startProxy } from 'sip-async';
-import type { Proxy, ProxyStats, TmParams } from 'sip-async';
+import type { Proxy, ProxySettings, ProxyStats, TmParams } from 'sip-async';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { eventually } from './eventually.ts';
 import { ReferenceProxy } from './reference-proxy.ts';
@@ -40,10 +40,10 @@ export class RelayProxy {
     this.#reference = reference;
   }
 
-  static async start(given: TmParams = {}, reference = withReference): Promise<RelayProxy> {
+  static async start(given: TmParams = {}, reference = withReference, settings: ProxySettings = {}): Promise<RelayProxy> {
     const tm = { wt_timer: waitTimerMs, retr_timer1: 50, retr_timer2: 400, ...given };
     if (reference) return new RelayProxy(undefined, await ReferenceProxy.start(tm));
-    return new RelayProxy(await startProxy(module, { modparam: { tm } }), undefined);
+    return new RelayProxy(await startProxy(module, { ...settings, modparam: { tm } }), undefined);
   }
 
   get port(): number {
