@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { notePrelude, Notes } from './support/notes.ts';
-import { callsEnd, targetHeaders, useCallees } from './support/relay-scene.ts';
+import { callsEnd, finalsOf, targetHeaders, useCallees } from './support/relay-scene.ts';
 import { useProxy } from './support/running-proxy.ts';
 
 const notes = Notes.forThisFile();
@@ -82,7 +82,7 @@ const definition = `
 const error = (name: string) => `SIPASYNC_ERR_${name}`;
 
 describe('relaying is refused', () => {
-  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { retr_timer1: 50, fr_timer: 1000 } } } });
+  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { retr_timer1: 100, fr_timer: 1000 } } } });
   const callees = useCallees();
   const call = (user: string, options = {}) =>
     running.client.request({ user, autoAck: true, headers: targetHeaders(callees), ...options });
@@ -166,6 +166,6 @@ describe('relaying is refused', () => {
     const closing = running.proxy.close({ timeoutMs: 0 });
     expect((await one.final()).status).toBeGreaterThanOrEqual(400);
     await closing;
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
   });
 });

@@ -164,8 +164,9 @@ describe('a network that loses packets', () => {
     // A final reply may be repeated, for an ACK was lost; it is then the same, byte by byte.
     for (const one of all) expect(new Set(one.finals.map(({ raw }) => raw)).size, say(net)).toBe(1);
     expect(client.strays, say(net)).toEqual([]);
-    // And one call is one call for the callee: all that it got of one has one branch.
+    // And one call is one call for the callee: all that it got of one has one branch. Two processes of Kamailio may take two
+    // copies of a request that come at once for two requests.
     const branches = new Set(net.callee.callee.of(method).map((request) => request.header('via')));
-    expect(branches.size, say(net)).toBe(calls);
+    if (!withReference) expect(branches.size, say(net)).toBe(calls);
   }, long ? 120_000 : 60_000);
 });
