@@ -128,7 +128,8 @@ describe('CANCEL of a relayed call', () => {
     call.cancel();
     await scene.callee.request('CANCEL', 3);
     expect(new Set(scene.callee.of('CANCEL').map(({ raw }) => raw)).size).toBe(1);
-    // RFC 3261 section 9.1: after 64 times T1, or here fr_timer, the call counts as cancelled.
+    // RFC 3261 section 9.1: after 64 times T1 the call counts as cancelled.
+    await call.final(15_000);
     await expect487(call);
     expect(finalsOf(call)).toHaveLength(1);
     await scene.proxy.callsEnd();
