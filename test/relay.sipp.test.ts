@@ -4,7 +4,7 @@ import { eventually } from './support/eventually.ts';
 import { LossyRelay } from './support/lossy-relay.ts';
 import type { Badness } from './support/lossy-relay.ts';
 import { PatientCallee } from './support/patient-callee.ts';
-import { RelayProxy } from './support/relay-scene.ts';
+import { RelayProxy, withReference } from './support/relay-scene.ts';
 import { runSipp } from './support/sipp.ts';
 import type { SippOptions, SippResult } from './support/sipp.ts';
 import { SippUas } from './support/sipp-uas.ts';
@@ -48,6 +48,15 @@ describe('SIPp through the proxy', () => {
     const result = await call('uac-invite-180-200-bye', user, proxy, { to: uas.port });
     expect(result).toMatchObject(allGood(200));
     expect(result.responseTimeMs).toBeGreaterThanOrEqual(49);
+    expect(await totalsOf(uas)).toMatchObject({ successful: 200, failed: 0, unexpected: 0 });
+    await proxy.becomesIdle();
+  }, 40_000);
+
+  it.skipIf(withReference).each([2, 3])('does the same with %i receivers, which share the calls', async (children) => {
+    const proxy = kept(await RelayProxy.start(quick, false, { children }));
+    const uas = await startUas('uas-180-200');
+    const result = await call('uac-invite-180-200-bye', 'rr-later', proxy, { to: uas.port });
+    expect(result, result.stderr).toMatchObject(allGood(200));
     expect(await totalsOf(uas)).toMatchObject({ successful: 200, failed: 0, unexpected: 0 });
     await proxy.becomesIdle();
   }, 40_000);
@@ -155,8 +164,9 @@ describe('a network that loses packets', () => {
     // A final reply may be repeated, for an ACK was lost; it is then the same, byte by byte.
     for (const one of all) expect(new Set(one.finals.map(({ raw }) => raw)).size, say(net)).toBe(1);
     expect(client.strays, say(net)).toEqual([]);
-    // And one call is one call for the callee: all that it got of one has one branch.
+    // And one call is one call for the callee: all that it got of one has one branch. Two processes of Kamailio may take two
+    // copies of a request that come at once for two requests.
     const branches = new Set(net.callee.callee.of(method).map((request) => request.header('via')));
-    expect(branches.size, say(net)).toBe(calls);
+    if (!withReference) expect(branches.size, say(net)).toBe(calls);
   }, long ? 120_000 : 60_000);
 });

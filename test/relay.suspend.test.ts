@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { notePrelude, Notes } from './support/notes.ts';
-import { callsEnd, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
+import { callsEnd, finalsOf, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
 import { becomesIdle, useProxy } from './support/running-proxy.ts';
 import { parameter } from './support/sip-message.ts';
 import type { Transaction, TransactionOptions } from './support/udp-client.ts';
@@ -109,7 +109,7 @@ const definition = `
 describe('suspending in the routes of a relayed call', () => {
   const running = useProxy(definition, {
     prelude,
-    overrides: { modparam: { tm: { retr_timer1: 50, retr_timer2: 400, fr_timer: 2000 } } },
+    overrides: { modparam: { tm: { retr_timer1: 100, retr_timer2: 400, fr_timer: 2000 } } },
   });
   const callees = useCallees();
   afterAll(() => becomesIdle(running.proxy, 15_000));
@@ -146,7 +146,7 @@ describe('suspending in the routes of a relayed call', () => {
     const one = call('reply-later', { headers: ['X-Wait: 300'] });
     first().answer(await first().request('INVITE'), 486);
     const ack = await first().request('ACK');
-    expect(one.finals).toEqual([]);
+    expect(finalsOf(one)).toEqual([]);
     const final = await one.final();
     expect(final.header('x-resumed')).toBe('486 1 2');
     expect(ack.atMs).toBeLessThan(final.atMs);
@@ -163,7 +163,7 @@ describe('suspending in the routes of a relayed call', () => {
     await one.final();
     await running.settle();
     expect(await notes.atLeast(1)).toHaveLength(1);
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
     await callsEnd(running.proxy);
   });
 
@@ -198,7 +198,7 @@ describe('suspending in the routes of a relayed call', () => {
     second().answer(invites[1], 200);
     expect((await one.final()).status).toBe(200);
     await running.settle();
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
     await callsEnd(running.proxy);
   });
 
@@ -209,14 +209,14 @@ describe('suspending in the routes of a relayed call', () => {
     expect((await one.cancel().final()).status).toBe(200);
     expect([486, 487]).toContain((await one.final()).status);
     await callsEnd(running.proxy);
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
   });
 
   it('passes a reply on whose route threw', async () => {
     first().on('INVITE', [180, 404]);
     const one = call('reply-throws');
     expect((await one.final()).status).toBe(404);
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
     await callsEnd(running.proxy);
   });
 
@@ -292,7 +292,7 @@ describe('suspending in the routes of a relayed call', () => {
     const one = call('failure-throws');
     expect([486, 500]).toContain((await one.final()).status);
     await running.settle();
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
     await callsEnd(running.proxy);
   });
 

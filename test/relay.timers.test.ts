@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
-import { statusesOf, useRelay, withReference } from './support/relay-scene.ts';
+import { finalsOf, statusesOf, useRelay, withReference } from './support/relay-scene.ts';
 import { parameter } from './support/sip-message.ts';
 import type { SipMessage } from './support/sip-message.ts';
 import type { Transaction } from './support/udp-client.ts';
@@ -190,7 +190,7 @@ describe('the client transaction of a relayed request', () => {
     scene.callee.answer(request, 603);
     scene.callee.answer(request, 180);
     await scene.settle();
-    expect(call.finals.map((final) => final.status)).toEqual([status]);
+    expect(finalsOf(call).map((final) => final.status)).toEqual([status]);
     expect(statusesOf(call).at(-1)).toBe(status);
     await scene.proxy.callsEnd();
   });

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
 import { notePrelude, Notes } from './support/notes.ts';
 import { continueFrom } from './support/relay-api.ts';
-import { callsEnd, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
+import { callsEnd, finalsOf, statusesOf, targetHeaders, useCallees } from './support/relay-scene.ts';
 import { becomesIdle, useProxy } from './support/running-proxy.ts';
 import type { Transaction, TransactionOptions } from './support/udp-client.ts';
 
@@ -96,7 +96,7 @@ async function suspended(): Promise<At> {
 describe('tSuspend', () => {
   const running = useProxy(definition, {
     prelude,
-    overrides: { modparam: { tm: { retr_timer1: 50, retr_timer2: 400, fr_timer: 2000 } } },
+    overrides: { modparam: { tm: { retr_timer1: 100, retr_timer2: 400, fr_timer: 2000 } } },
   });
   const callees = useCallees();
   afterAll(() => becomesIdle(running.proxy, 15_000));
@@ -142,7 +142,7 @@ describe('tSuspend', () => {
     await callsEnd(running.proxy);
     expect(proceed(at)).toBe(false);
     expect(running.proxy.asyncError?.code).toBe(error('STALE_HANDLE'));
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
   });
 
   it('refuses a route that does not exist, and the call can still be continued', async () => {
@@ -225,7 +225,7 @@ describe('tSuspend', () => {
     callees[1]!.on('INVITE', [200]);
     const one = call('failure');
     const at = await suspended();
-    expect(one.finals).toEqual([]);
+    expect(finalsOf(one)).toEqual([]);
     expect(proceed(at, 'SECOND')).toBe(true);
     expect((await one.final()).status).toBe(200);
     await callsEnd(running.proxy);
@@ -235,7 +235,7 @@ describe('tSuspend', () => {
     callees[0]!.on('INVITE', [404]);
     const one = call('reply');
     const at = await suspended();
-    expect(one.finals).toEqual([]);
+    expect(finalsOf(one)).toEqual([]);
     expect(proceed(at, 'REPLY')).toBe(true);
     const final = await one.final();
     expect(`${final.status} ${final.header('x-resumed')}`).toBe('404 404');
@@ -285,7 +285,7 @@ describe('tSuspend', () => {
 
 describe('max_suspend', () => {
   const maxSuspendMs = 300;
-  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { max_suspend: maxSuspendMs, retr_timer1: 50 } } } });
+  const running = useProxy(definition, { prelude, overrides: { modparam: { tm: { max_suspend: maxSuspendMs, retr_timer1: 100 } } } });
   const callees = useCallees();
   afterAll(() => becomesIdle(running.proxy, 15_000));
   const call = (user: string): Transaction => running.client.request({ user, autoAck: true, headers: targetHeaders(callees) });
@@ -299,7 +299,7 @@ describe('max_suspend', () => {
     expect(one.elapsedMs(final)).toBeGreaterThanOrEqual(maxSuspendMs);
     expect(proceed(at)).toBe(false);
     await callsEnd(running.proxy);
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
   });
 
   it('waits in a failure route and ends with the refusal when nobody continues it', async () => {
@@ -308,6 +308,6 @@ describe('max_suspend', () => {
     await suspended();
     expect([408, 486]).toContain((await one.final()).status);
     await callsEnd(running.proxy);
-    expect(one.finals).toHaveLength(1);
+    expect(finalsOf(one)).toHaveLength(1);
   });
 });

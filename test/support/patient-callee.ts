@@ -1,5 +1,7 @@
-import { SipCallee } from './udp-callee.ts';
+import { responseTo, SipCallee } from './udp-callee.ts';
 
+/** Long enough that 180 does not arrive behind the final answer; SIPp takes that for a fault. */
+const ringingMs = 20;
 const firstIntervalMs = 100;
 const longestIntervalMs = 800;
 
@@ -39,17 +41,18 @@ export class PatientCallee {
       }
       const answer = { toTag: `${callee.tag}-${this.#calls.size}`, ...(contact && status < 300 ? { contact } : {}) };
       callee.answer(request, 180, answer);
-      const call: Call = { final: callee.answer(request, status, answer), timer: undefined };
+      const own = status < 300 ? { contact: `<${callee.uri}>` } : {};
+      const call: Call = { final: responseTo(request, status, { ...own, ...answer }), timer: undefined };
       this.#calls.set(key, call);
       const callId = request.header('call-id');
       this.#keys.set(callId, [...(this.#keys.get(callId) ?? []), key]);
-      const repeat = (intervalMs: number): void => {
+      const repeat = (afterMs: number, intervalMs: number): void => {
         call.timer = setTimeout(() => {
           callee.send(call.final, request);
-          repeat(Math.min(intervalMs * 2, longestIntervalMs));
-        }, intervalMs);
+          repeat(intervalMs, Math.min(intervalMs * 2, longestIntervalMs));
+        }, afterMs);
       };
-      repeat(firstIntervalMs);
+      repeat(ringingMs, firstIntervalMs);
     });
     callee.on('ACK', (ack) => {
       for (const key of this.#keys.get(ack.header('call-id')) ?? []) this.#stop(key);

@@ -1,9 +1,10 @@
 import { startProxy } from 'sip-async';
-import type { Proxy, ProxyStats, TmParams } from 'sip-async';
+import type { Proxy, ProxySettings, ProxyStats, TmParams } from 'sip-async';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { eventually } from './eventually.ts';
 import { ReferenceProxy } from './reference-proxy.ts';
 import { becomesIdle, liveCounters, waitTimerMs } from './running-proxy.ts';
+import type { SipMessage } from './sip-message.ts';
 import { SipCallee } from './udp-callee.ts';
 import { SipClient } from './udp-client.ts';
 import type { Transaction, TransactionOptions } from './udp-client.ts';
@@ -40,10 +41,10 @@ export class RelayProxy {
     this.#reference = reference;
   }
 
-  static async start(given: TmParams = {}, reference = withReference): Promise<RelayProxy> {
-    const tm = { wt_timer: waitTimerMs, retr_timer1: 50, retr_timer2: 400, ...given };
+  static async start(given: TmParams = {}, reference = withReference, settings: ProxySettings = {}): Promise<RelayProxy> {
+    const tm = { wt_timer: waitTimerMs, retr_timer1: 100, retr_timer2: 400, ...given };
     if (reference) return new RelayProxy(undefined, await ReferenceProxy.start(tm));
-    return new RelayProxy(await startProxy(module, { modparam: { tm } }), undefined);
+    return new RelayProxy(await startProxy(module, { ...settings, modparam: { tm } }), undefined);
   }
 
   get port(): number {
@@ -170,5 +171,15 @@ export function targetHeaders(callees: readonly SipCallee[]): string[] {
   return callees.map((callee, i) => `${names[i]}: ${callee.uri}`);
 }
 
-/** The statuses of a call in the order of arrival. */
-export const statusesOf = (call: Transaction): number[] => call.responses.map((response) => response.status);
+/** What a call was answered, without the repetitions of a refusal: a proxy sends one until it gets the ACK. */
+function responsesOf({ responses }: Transaction): SipMessage[] {
+  return responses.filter(
+    ({ status, raw }, i) => status < 300 || responses.findIndex((other) => other.raw === raw) === i,
+  );
+}
+
+/** The final responses of a call, each refusal once; every 2xx counts. */
+export const finalsOf = (call: Transaction): SipMessage[] => responsesOf(call).filter(({ status }) => status >= 200);
+
+/** The statuses of a call in the order of arrival, each refusal once. */
+export const statusesOf = (call: Transaction): number[] => responsesOf(call).map(({ status }) => status);
