@@ -25,7 +25,7 @@ export const ERROR_TEXT = {
   CLOSED: 'the proxy or engine is closed',
   INVALID_STATUS: 'the reply code is not within 100..699, or the reason or header line holds control characters',
   UNROUTABLE: 'the request cannot be sent there: no address in the URI, or no socket of the proxy that reaches it',
-  TOO_MANY_HOPS: 'Max-Forwards is 0',
+  TOO_MANY_HOPS: 'the request may be sent on no further (Max-Forwards is 0)',
   LOOP_DETECTED: 'the request has been here before, unchanged',
   WRONG_ROUTE: 'the function is not allowed in this kind of route',
   LISTEN: 'the address cannot be bound',

@@ -7,7 +7,9 @@ import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
 import { sendWhenResolved } from './tm/resolution.ts';
 import { targetUri } from './tm/target.ts';
 
-const { status: STATUS, outcome: OUTCOME, field: FIELD } = native.constants;
+const { status: STATUS, outcome: OUTCOME, field: FIELD, methods: METHODS } = native.constants;
+const ACK = METHODS.indexOf('ACK');
+const CANCEL = METHODS.indexOf('CANCEL');
 
 /** The reply that says what a failed relay would have said, for scripts that leave it to us. */
 const REPLY_OF: Partial<Record<ErrorName, number>> = { TOO_MANY_HOPS: 483, LOOP_DETECTED: 482, UNROUTABLE: 478 };
@@ -16,6 +18,8 @@ const NAME_OF_STATUS: Partial<Record<number, ErrorName>> = {
   [STATUS.loop]: 'LOOP_DETECTED',
   [STATUS.unroutable]: 'UNROUTABLE',
 };
+
+const CANCEL_GOES_BY_ITSELF = 'what was sent on is cancelled by the proxy itself';
 
 /** Where the addon writes the handle of a new branch: read at once, so that one serves all. */
 const handle = new Uint32Array(2);
@@ -127,7 +131,8 @@ export class MessageRelay<
    *
    * @param target where to send it whatever the Request-URI is: a SIP URI, `udp:host:port`, `host:port` or `host`
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
-   *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added), `NO_TRANSACTION`, `MODE_NO_TM`,
+   *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
+   *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
    *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500.
    * @throws TypeError for a target that is none
    */
@@ -136,6 +141,7 @@ export class MessageRelay<
     this.mustBeLive();
     if (this.runtime.config.async.mode === 1) return this.refuse('MODE_NO_TM');
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'tRelay');
+    if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
     const kept = this.keepVariables();
     if (kept !== STATUS.ok) return this.refuseStatus(kept);
     const { changes } = this;
@@ -143,10 +149,12 @@ export class MessageRelay<
     if (changes !== undefined && changes.branches.length > 0) changes.branches = [];
     let status: number = STATUS.ok;
     let sent = 0;
+    // An ACK is no branch of anything.
+    const runsBranches = this.methodNumber !== ACK && (changes?.onBranch ?? NO_ROUTE) !== NO_ROUTE;
     for (const [number, ruri] of branches.entries()) {
       // As in Kamailio, the destination is the first branch's; the others go where their URIs say, unless the target does.
       const to = number === 0 || target !== undefined ? destination : '';
-      const one = (changes?.onBranch ?? NO_ROUTE) === NO_ROUTE ? this.#relay(ruri, to) : this.#runBranch(ruri, to);
+      const one = runsBranches ? this.#runBranch(ruri, to) : this.#relay(ruri, to);
       if (one === STATUS.ok) sent += 1;
       else status = one;
     }
@@ -168,6 +176,7 @@ export class MessageRelay<
     const destination = target === undefined ? (this.du ?? '') : targetUri(target);
     this.mustBeLive();
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'forward');
+    if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
     const status = native.forward(...this.#wanted(this.changes?.ruri ?? null, destination), handle);
     if (status !== STATUS.ok) return this.#fail(status);
     this.settled = true;

@@ -146,7 +146,7 @@ export class Message<
    *
    * @param code a whole number, 100 to 699
    * @param reason the phrase, up to 200 characters; the usual one of the code when it is left out
-   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK, a data task, an event),
+   * @returns `false` with `ALREADY_ANSWERED`, `CANCELLED`, `NO_TRANSACTION` (an ACK or a CANCEL, a data task, an event),
    *   `INVALID_STATUS`, `WRONG_ROUTE` (a reply or branch route)
    */
   sendReply(code: number, reason = ''): boolean {
@@ -201,8 +201,8 @@ export class Message<
    * Makes the request a transaction at once (`t_newtran`): an INVITE gets its 100, and every later reply goes through
    * the transaction. Suspending functions do this by themselves.
    *
-   * @returns `false` with `NO_TRANSACTION` (an ACK, a data task, an event), `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`,
-   *   `CANCELLED`
+   * @returns `false` with `NO_TRANSACTION` (an ACK or a CANCEL, a data task, an event, a reply or branch route),
+   *   `SLOTS_EXHAUSTED`, `ALREADY_ANSWERED`, `CANCELLED`
    */
   tNewtran(): boolean {
     this.mustBeLive();

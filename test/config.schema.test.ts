@@ -50,6 +50,9 @@ describe('a definition that says nothing', () => {
       maxVias: 70,
       maxRequestsPerSource: null,
       recvBufferBytes: 4194304,
+      aliases: [],
+      advertise: null,
+      dns: {},
       streams: {
         maxConnections: 10000,
         maxConnectionsPerSource: null,
@@ -104,6 +107,9 @@ describe('a definition that says everything', () => {
     maxVias: 10,
     maxRequestsPerSource: { rate: 50, burst: 60 },
     recvBuffer: 65536,
+    alias: ['sip.example.com', 'example.com:5070', '[2001:db8::1]:5080'],
+    advertise: '[2001:db8::2]',
+    dns: { servers: ['192.0.2.53:5353'], timeout: 700 },
     maxConnections: 20,
     maxConnectionsPerSource: 3,
     connectionIdle: 30,
@@ -131,7 +137,7 @@ describe('a definition that says everything', () => {
     failureRoute: { FAIL() {} },
     onreplyRoute: { REPLY: () => {} },
     branchRoute: { BRANCH: () => {} },
-    eventRoute: { 'core:tkv'() {}, 'core:pre-routing'() {}, 'tm:local-request'() {} },
+    eventRoute: { 'core:tkv'() {}, 'core:pre-routing'() {}, 'tm:local-request'() {}, 'tm:canceled'() {} },
   });
 
   it('is taken over with units in the names', () => {
@@ -158,6 +164,13 @@ describe('a definition that says everything', () => {
       maxVias: 10,
       maxRequestsPerSource: { rate: 50, burst: 60 },
       recvBufferBytes: 65536,
+      aliases: [
+        { host: 'sip.example.com', port: 0 },
+        { host: 'example.com', port: 5070 },
+        { host: '2001:db8::1', port: 5080 },
+      ],
+      advertise: '[2001:db8::2]',
+      dns: { servers: ['192.0.2.53:5353'], timeoutMs: 700 },
       streams: {
         maxConnections: 20,
         maxConnectionsPerSource: 3,
@@ -175,7 +188,7 @@ describe('a definition that says everything', () => {
         failureRoute: ['FAIL'],
         onreplyRoute: ['REPLY'],
         branchRoute: ['BRANCH'],
-        eventRoute: ['core:tkv', 'core:pre-routing', 'tm:local-request'],
+        eventRoute: ['core:tkv', 'core:pre-routing', 'tm:local-request', 'tm:canceled'],
         requestRoute: true,
       },
     });
@@ -221,6 +234,7 @@ describe('one faulty value', () => {
     ['maxHeaders', 16, 4096],
     ['maxLineBytes', 256, 65535],
     ['maxVias', 1, 256],
+    ['dns.timeout', 1, 600000],
     ['recvBuffer', 4096, 1073741824],
     ['maxConnections', 1, 1000000],
     ['maxConnectionsPerSource', 1, 1000000],
@@ -320,7 +334,21 @@ describe('one faulty value', () => {
     [{ branchRoute: { B: null } }, 'branchRoute.B: expected a function, got null'],
     [{ eventRoute: { 'core:tkv': 1 } }, "eventRoute['core:tkv']: expected a function, got 1"],
     [{ eventRoute: { 'core:pre-rooting': () => {} } }, "eventRoute['core:pre-rooting']: unknown event, did you mean core:pre-routing?"],
-    [{ eventRoute: { banana: () => {} } }, 'eventRoute.banana: unknown event, expected one of core:tkv, core:pre-routing, tm:local-request'],
+    [
+      { eventRoute: { banana: () => {} } },
+      'eventRoute.banana: unknown event, expected one of core:tkv, core:pre-routing, tm:local-request, tm:canceled',
+    ],
+    [{ eventRoute: { 'tm:cancelled': () => {} } }, "eventRoute['tm:cancelled']: unknown event, did you mean tm:canceled?"],
+    [{ alias: 7 }, "alias: expected a host or host:port, as 'sip.example.com:5060', got 7"],
+    [{ alias: ['a.example', ''] }, "alias[1]: expected a host or host:port, as 'sip.example.com:5060', got the string \"\""],
+    [{ alias: 'a.example:0' }, "alias: expected a host or host:port, as 'sip.example.com:5060', got the string \"a.example:0\""],
+    [
+      { advertise: 'a.example:5060' },
+      'advertise: expected a host name or an IP address, without a port, got the string "a.example:5060"',
+    ],
+    [{ dns: { servers: ['ns.example'] } }, 'dns.servers[0]: expected the IP address of a name server, got the string "ns.example"'],
+    [{ dns: { timeout: 0 } }, 'dns.timeout: expected an integer from 1 to 600000, got 0'],
+    [{ dns: { server: [] } }, 'dns.server: unknown key, did you mean servers?'],
     [{ eventRoute: { '': () => {} } }, "eventRoute['']: a route needs a name that is not empty"],
   ])('%o', (members, fault) => {
     expect(faultsWith(members)).toEqual([fault]);

@@ -4,16 +4,29 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Board } from './support/board.ts';
 import { eventually } from './support/eventually.ts';
 import { matrixDefinition, matrixPrelude } from './support/matrix-proxy.ts';
-import { messageRows, taskRows } from './support/matrix-rows.ts';
+import { messageRows, proxyRows } from './support/matrix-rows.ts';
 import type { Row } from './support/matrix-rows.ts';
-import { closedState, drainingState, finals, outcomes, states, suspendedState } from './support/matrix-states.ts';
+import { closedState, drainingState, finals, outcomes, relayStates, states, suspendedState } from './support/matrix-states.ts';
 import type { State } from './support/matrix-states.ts';
-import { becomesIdle, liveCounters, RunningProxy } from './support/running-proxy.ts';
+import { becomesIdle, callsEnd, liveCounters, RunningProxy } from './support/running-proxy.ts';
+import type { SipMessage } from './support/sip-message.ts';
 import { token } from './support/sip-request.ts';
+import { SipCallee } from './support/udp-callee.ts';
 import type { Transaction } from './support/udp-client.ts';
 
 const functions = [...new Set(messageRows.map(({ fn }) => fn))];
 const board = Board.forThisFile();
+
+/** Where everything that is sent on goes. It refuses what says so, and is silent else. */
+let callee: SipCallee;
+beforeAll(async () => {
+  callee = await SipCallee.open();
+  const refuse = (request: SipMessage) => void (request.header('x-refuse') && callee.answer(request, 486));
+  for (const method of ['INVITE', 'OPTIONS']) callee.on(method, refuse);
+  callee.on('CANCEL', [200]);
+  process.env['CALLEE'] = callee.address;
+});
+afterAll(() => callee.close());
 
 /** A row in a state: how it was started, and the call if there is one. */
 interface Run {
@@ -32,16 +45,17 @@ function start(running: RunningProxy, state: State, number: number, row: number)
     if (!proxy.asyncTkvEmit(1, key, `run ${row}`)) throw proxy.asyncError!;
     return { key, call: undefined };
   }
-  const request = { method: state.method ?? 'INVITE', callId: key, headers: [`X-Do: ${number} ${row}`], body: 'old body' };
+  const headers = [`X-Do: ${number} ${row}`, ...(state.isAnswered ? ['X-Refuse: yes'] : [])];
+  const ruri = `sip:alice@${callee.address}`;
+  const request = { method: state.method ?? 'INVITE', ruri, callId: key, headers, body: 'old body' };
   if (state.method === 'ACK') {
-    client.send(client.build({ ...request, user: 'ack', toTag: 'of-somebody-else' }));
+    client.send(client.build({ ...request, toUser: 'ack', toTag: 'of-somebody-else' }));
     return { key, call: undefined };
   }
   const call = client.request({ ...request, autoAck: true });
-  if (state.rules === cancelledRules) void call.provisional(15_000).then(() => call.cancel());
+  if (state.cancels) void call.provisional(15_000).then(() => call.cancel());
   return { key, call };
 }
-const cancelledRules = states.find(({ name }) => name.startsWith('cancelled'))!.rules;
 
 /** Starts every row in a state, a few at a time so that no socket overflows. */
 async function startAll(running: RunningProxy, state: State, number: number): Promise<Run[]> {
@@ -98,7 +112,7 @@ function describeStates(group: readonly State[], running: RunningProxy): void {
       tasksDone = running.stats.tasks.done;
       runs.push(...(await startAll(running, state, number)));
       await finishAll(runs, state);
-      await becomesIdle(running.proxy, 15_000);
+      await callsEnd(running.proxy, 15_000);
     }, 60_000);
     testState(state, runs);
 
@@ -107,15 +121,22 @@ function describeStates(group: readonly State[], running: RunningProxy): void {
       const own = state.by === undefined ? 0 : messageRows.length;
       expect(running.stats.tasks.done - tasksDone).toBe(taken + own);
     });
-    it('leaves nothing alive', async () => {
-      await becomesIdle(running.proxy);
+    it('leaves no call', async () => {
+      await callsEnd(running.proxy);
       expect(running.client.strays).toEqual([]);
     });
   });
+
+  // What was sent on for an INVITE stays 64 times T1 to answer what comes again (timer D).
+  it('leaves nothing alive', () => becomesIdle(running.proxy, 45_000), 60_000);
 }
 
 describe('every function of a message with every kind of argument', () => {
   describeStates(states, new RunningProxy(matrixDefinition, { prelude: matrixPrelude(messageRows, states) }));
+});
+
+describe('every function of a message of a call that is sent on, or waits for its handle,', () => {
+  describeStates(relayStates, new RunningProxy(matrixDefinition, { prelude: matrixPrelude(messageRows, relayStates) }));
 });
 
 describe('every function of a message with modparam async return=1', () => {
@@ -136,7 +157,7 @@ function callOn(proxy: Proxy, row: Row): string {
 }
 
 function proxyDifferences(proxy: Proxy, expected: (row: Row) => readonly string[]): string[] {
-  return taskRows.flatMap((row) => {
+  return proxyRows.flatMap((row) => {
     const got = callOn(proxy, row);
     return expected(row).includes(got) ? [] : [`${row.script}: expected ${expected(row).join(' or ')}, got ${got}`];
   });
@@ -157,7 +178,7 @@ describe('every function of the proxy', () => {
   it('while the proxy runs', async () => {
     expect(proxyDifferences(running.proxy, ({ live }) => [live])).toEqual([]);
     await becomesIdle(running.proxy);
-    expect(running.stats.tasks.done).toBe(taskRows.filter(({ live }) => live === 'true').length);
+    expect(running.stats.tasks.done).toBe(proxyRows.filter(({ live }) => live === 'true').length);
   });
 
   it('while the proxy drains', async () => {
@@ -167,7 +188,7 @@ describe('every function of the proxy', () => {
     closing.closed = running.proxy.close({ timeoutMs: 15_000 });
     expect(proxyDifferences(running.proxy, ({ live }) => [live])).toEqual([]);
     await eventually(() => running.stats.tasks.active === 0);
-    expect(running.stats.tasks.done).toBe(done + taskRows.filter(({ live }) => live === 'true').length);
+    expect(running.stats.tasks.done).toBe(done + proxyRows.filter(({ live }) => live === 'true').length);
   });
 
   describe('and of its messages, while it drains', () => {

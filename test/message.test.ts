@@ -210,7 +210,7 @@ describe('a message that is kept beyond its call', () => {
     });
     for (const { header, headers: lines, ...reading } of notes) {
       const gone = Object.fromEntries([...getters, 'raw'].map((getter) => [getter, null]));
-      const constant = { method: 'OPTIONS', isRequest: true, rawIsBuffer: false };
+      const constant = { method: 'OPTIONS', isRequest: true, proto: null, rawIsBuffer: false };
       const stale = { parsed: 'SIPASYNC_ERR_STALE_HANDLE', sameParsed: 'SIPASYNC_ERR_STALE_HANDLE' };
       expect(reading).toEqual({ ...gone, ...constant, ...stale, cseq: null, srcPort: null });
       expect(header).toEqual({ 'X-Nothing': null });

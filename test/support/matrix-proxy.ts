@@ -12,6 +12,15 @@ export function matrixPrelude(rows: readonly Row[], states: readonly State[]): s
   const codeOf = (error) => error?.code?.replace('SIPASYNC_ERR_', '');
   const swallow = (action) => { try { action(); } catch {} };
   const answer = (msg) => void msg.sendReply(480);
+  /** Where a callee listens. */
+  const callee = process.env.CALLEE;
+  const rowOf = (msg) => Number(msg.header('X-Do').split(' ')[1]);
+  const stateOf = (msg) => Number(msg.header('X-Do').split(' ')[0]);
+  /** A suspension that nothing else would end. */
+  function continued(msg, handle) {
+    if (handle) msg.tContinue(handle.index, handle.label, 'RESUME');
+    return handle;
+  }
 
   function shown(msg, value) {
     if (value === undefined) return 'done';
@@ -25,7 +34,7 @@ export function matrixPrelude(rows: readonly Row[], states: readonly State[]): s
   /** Does what the row says; then \`finish\`, unless the script has ended. */
   function runRow(msg, key, row, finish = () => undefined) {
     const done = (value) => {
-      post(key, (/^msg.(avp|xavp|flags).get/.test(String(scripts[row]).slice(18)) ? shownRead : shown)(msg, value));
+      post(key, (/return msg\\.((avp|xavp|flags)\\.get|tCheck|tIs)/.test(String(scripts[row])) ? shownRead : shown)(msg, value));
       return finish(msg);
     };
     const failed = (error) => {
@@ -48,30 +57,47 @@ export function matrixPrelude(rows: readonly Row[], states: readonly State[]): s
 
   const states = [
     ${states.map(({ script }) => `(msg, run) => { ${script} },`).join('\n    ')}
-  ];`;
+  ];
+  /** In these the row is what the event route of the CANCEL does. */
+  const cancelStates = new Set(${JSON.stringify(states.flatMap(({ inCancelEvent }, i) => (inCancelEvent ? [i] : [])))});`;
 }
 
 /** Header X-Do names state and row, the Call-ID is the key. A task and an event have no state of their own. */
 export const matrixDefinition = `
+  // Names resolve to nothing, and nobody is asked.
+  dns: { servers: ['127.0.0.1:9'], timeout: 200 },
+  modparam: { tm: { fr_timer: 3000 } },
   asyncWorkers: 1,
   asyncWorkersGroup: ['name=work;workers=1'],
   asyncTkvGname: 'work',
   asyncTkvEvcb: 'core:tkv',
   requestRoute(msg) {
-    const [state, row] = (msg.header('X-Do') ?? '').split(' ').map(Number);
     if (msg.method === 'ACK' && msg.toUser !== 'ack') return;
-    return states[state](msg, runnerOf(msg.callId, row));
+    return states[stateOf(msg)](msg, runnerOf(msg.callId, rowOf(msg)));
   },
   route: {
     RESUME(msg) { msg.sendReply(404); },
-    RESUMED(msg) { return runRow(msg, msg.callId, Number(msg.header('X-Do').split(' ')[1]), answer); },
+    RESUMED(msg) { return runRow(msg, msg.callId, rowOf(msg), answer); },
     TASK() {},
     IN_TASK(msg) {
       const [key, row] = JSON.parse(msg.asyncData);
       return runRow(msg, key, row);
     },
   },
+  failureRoute: {
+    FAILED(msg) { return runRow(msg, msg.callId, rowOf(msg), answer); },
+  },
+  onreplyRoute: {
+    // The reply has no X-Do; the row is in the call's variables.
+    REPLY(msg) { if (msg.avp.has('row')) return runRow(msg, msg.callId, msg.avp.get('row')); },
+  },
+  branchRoute: {
+    BRANCH(msg) { return runRow(msg, msg.callId, rowOf(msg)); },
+  },
   eventRoute: {
+    'tm:canceled'(msg) {
+      if (cancelStates.has(stateOf(msg))) return runRow(msg, msg.callId, rowOf(msg));
+    },
     'core:tkv'(msg) {
       if (msg.atkv.val.startsWith('run ')) return runRow(msg, msg.atkv.key, Number(msg.atkv.val.slice(4)));
     },

@@ -1,9 +1,13 @@
 /**
  * The kinds of functions, as far as the state of the call decides what they do:
  * `reply` and `newtran` act on the transaction, `append` prepares a reply, `change` what is forwarded, `store` sets
- * variables, `task` starts other work, `end` ends the script, `read` changes nothing.
+ * variables, `task` starts other work, `end` ends the script, `read` changes nothing; `relay` sends on, `arm` prepares it,
+ * `armReply` too, in branch routes as well; `continue` and `undo` are of a suspension of this very call; `check`, `status` and
+ * `cancelled` ask what the state answers; `fixed` comes to the same in every state.
  */
-export type FunctionClass = 'suspend' | 'task' | 'reply' | 'newtran' | 'append' | 'change' | 'store' | 'end' | 'read';
+export type FunctionClass =
+  | 'suspend' | 'task' | 'reply' | 'newtran' | 'append' | 'change' | 'store' | 'end' | 'read'
+  | 'relay' | 'arm' | 'armReply' | 'continue' | 'undo' | 'check' | 'status' | 'cancelled' | 'fixed';
 
 /** One call of a function, as it stands in a script, and what becomes of it in a request route that may do everything. */
 export interface Row {
@@ -175,9 +179,92 @@ const reads: Row[] = [
     ...all('value string', ["'Via'", "'v'", "'VIA'"]), ...all('value null', headerNames), ...notText,
   ]),
   ...rowsOf('headers', 'read', 'msg.headers(?)', [
-    ...all('value array 1', ["'Via'", "'v'"]), ...all('value array 0', headerNames), ...notText,
+    ...all('value array 1', ["'From'", "'f'"]), ...all('value array 0', headerNames), ...notText,
   ]),
 ];
+
+const notTarget: Kinds = [
+  ...notText.filter(([value]) => value !== 'undefined'),
+  ...all('TypeError', ["''", "' '", "'a b'", "'sip:x@127.0.0.1:9\\r\\nX-B: 2'", "'<sip:x@127.0.0.1:9>'", "'\\0'"]),
+];
+const nowhere: Kinds = all('false UNROUTABLE', [
+  "'127.0.0.1:99999'", "'127.0.0.1:'", "'sip:'", "'tel:+15550100'", "'http://127.0.0.1/'", "'[::1]:5060'", "'[::1'",
+  "'tcp:127.0.0.1:9'", "'tls:127.0.0.1:9'", "'ws:127.0.0.1:9'", "'sips:x@127.0.0.1'", "'sip:x@127.0.0.1:9;transport=sctp'",
+]);
+const aName: Kinds = all('true', ["'nowhere.invalid'", "'sip:x@nowhere.invalid'", "'udp:nowhere.invalid:5060'"]);
+const here = ['callee', '`udp:${callee}`', '`UDP:${callee}`', '`sip:x@${callee}`', '`sip:x@${callee};transport=udp;lr`'];
+
+const relays: Row[] = [
+  { fn: 'tRelay', class: 'relay', script: 'msg.tRelay()', live: 'true' },
+  ...rowsOf('tRelay', 'relay', 'msg.tRelay(?)', [
+    ...all('true', ['undefined', ...here]), ...aName, ...notTarget, ...nowhere,
+  ]),
+  { fn: 'forward', class: 'relay', script: 'msg.forward()', live: 'true', answer: 0 },
+  ...rowsOf('forward', 'relay', 'msg.forward(?)', all('true', ['undefined', ...here]), 0),
+  ...rowsOf('forward', 'relay', 'msg.forward(?)', [
+    ...all('false UNROUTABLE', aName.map(([value]) => value)), ...notTarget, ...nowhere,
+  ]),
+];
+
+function arming(fn: string, of: FunctionClass, block: string): Row[] {
+  return rowsOf(fn, of, `msg.${fn}(?)`, [
+    ...all('true', [`'${block}'`, 'null']),
+    ...notText.filter(([value]) => value !== 'null'),
+    ...all('false UNKNOWN_ROUTE', [...strangeNames, "'RESUME'", "'requestRoute'", `'${block.toLowerCase()}'`]),
+  ]);
+}
+const arms: Row[] = [
+  ...arming('tOnFailure', 'arm', 'FAILED'),
+  ...arming('tOnBranch', 'arm', 'BRANCH'),
+  ...arming('tOnReply', 'armReply', 'REPLY'),
+  ...rowsOf('appendBranch', 'arm', 'msg.appendBranch(?)', [
+    ...all('true', ["'sip:x@example.com'", '`sip:x@${callee}`', "'sip:' + 'n'.repeat(10_000) + '@example.com'"]),
+    ...notText,
+    ...all('TypeError', ["''", "' sip:x@y '", "'sip:x@y\\r\\nX-B: 2'", "'<sip:x@y>'"]),
+  ]),
+  { fn: 'recordRoute', class: 'armReply', script: 'msg.recordRoute()', live: 'true' },
+];
+
+const asks: Row[] = [
+  ...rowsOf('tCheckStatus', 'status', 'msg.tCheckStatus(?)', all('value true', ["'486'", "'^4[0-9][0-9]$'", '486', '/^4/', "''"])),
+  ...rowsOf('tCheckStatus', 'fixed', 'msg.tCheckStatus(?)', [
+    ...all('value false', ["'5[0-9][0-9]'", '200', '4860', 'NaN', '/^6/', "'__proto__'"]),
+    ...notText.filter(([value]) => value !== '7'),
+    ...all('TypeError', ["'('", "'[9-0]'", "'*'"]),
+  ]),
+  { fn: 'tIsCanceled', class: 'cancelled', script: 'msg.tIsCanceled()', live: 'value false' },
+  { fn: 'tCheckTrans', class: 'check', script: 'msg.tCheckTrans()', live: 'value true' },
+];
+
+const numbersOfNone = ['-1', '0.5', 'NaN', 'Infinity', '-Infinity', '2 ** 32', '1e300', '2 ** 32 - 1'];
+const notHandle: Kinds = [...notNumber, ...all('TypeError', ["''", "'1'", "'__proto__'", "new Number(1)"])];
+/** `tContinue` with what names no call; the proxy has it, too. */
+const continueRows: Row[] = [
+  ...rowsOf('tContinue', 'fixed', "msg.tContinue(?, 0, 'RESUME')", [...notHandle, ...all('false STALE_HANDLE', numbersOfNone)]),
+  ...rowsOf('tContinue', 'fixed', "msg.tContinue(0, ?, 'RESUME')", [...notHandle, ...all('false STALE_HANDLE', numbersOfNone)]),
+  ...rowsOf('tContinue', 'fixed', 'msg.tContinue(2 ** 32 - 1, 0, ?)', [...notText, ...routes]),
+];
+const openRow = (script: string): Row => ({ fn: 'tSuspend', class: 'suspend', script, live: 'value object', answer: 404 });
+const opens: Row[] = [
+  openRow('continued(msg, msg.tSuspend())'),
+  openRow("continued(msg, msg.tSuspend('ignored'))"),
+  ...continueRows,
+  {
+    fn: 'tContinue', class: 'continue', script: "msg.tContinue(msg.index, msg.generation, 'RESUME')", live: 'false NOT_SUSPENDED',
+  },
+  ...rowsOf('tCancelSuspend', 'fixed', 'msg.tCancelSuspend(?, msg.generation)', [
+    ...notHandle, ...all('false NOT_SUSPENDED', numbersOfNone),
+  ]),
+  ...rowsOf('tCancelSuspend', 'fixed', 'msg.tCancelSuspend(msg.index, ?)', [
+    ...notHandle, ...all('false NOT_SUSPENDED', [...numbersOfNone, 'msg.generation + 1']),
+  ]),
+  {
+    fn: 'tCancelSuspend', class: 'undo', script: 'msg.tCancelSuspend(msg.index, msg.generation)', live: 'false NOT_SUSPENDED',
+  },
+];
+
+/** What the proxy has as well. */
+export const proxyRows: Row[] = [...taskRows, ...continueRows];
 
 /** Every function of a message, with every kind of argument. */
 export const messageRows: Row[] = [
@@ -193,4 +280,8 @@ export const messageRows: Row[] = [
   ...stored,
   ...flags,
   ...reads,
+  ...relays,
+  ...arms,
+  ...asks,
+  ...opens,
 ];

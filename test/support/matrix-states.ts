@@ -11,28 +11,53 @@ export interface State {
   readonly method?: 'INVITE' | 'OPTIONS' | 'ACK';
   /** How the call comes into the state: from the network, or from the program by a task or an event. */
   readonly by?: 'task' | 'event';
+  /** The caller cancels as soon as it has its 100. */
+  readonly cancels?: boolean;
+  /** The row is what the event route of that CANCEL does. */
+  readonly inCancelEvent?: boolean;
+  /** The callee refuses what it is sent with 486; without it, it is silent. */
+  readonly isAnswered?: boolean;
   /** The final statuses of the call; `live` when the function itself decides. */
   readonly finals: 'live' | readonly number[];
+  /** Where that does not hold. */
+  readonly finalsOf?: (row: Row) => readonly number[] | undefined;
+  /** What the rules do not say of a row. */
+  readonly outcomeOf?: (row: Row) => readonly string[] | undefined;
   /** The call has ended: what is read of it is nothing. */
   readonly isGone?: boolean;
   readonly rules: Readonly<Record<FunctionClass, Rule>>;
 }
 
-const live: Readonly<Record<FunctionClass, Rule>> = {
+type Rules = Readonly<Record<FunctionClass, Rule>>;
+
+const live: Rules = {
   suspend: 'live', task: 'live', reply: 'live', newtran: 'live', append: 'live', change: 'live', store: 'live', end: 'live',
-  read: 'live',
+  read: 'live', relay: 'live', arm: 'live', armReply: 'live', fixed: 'live',
+  continue: ['false NOT_SUSPENDED'], undo: ['false NOT_SUSPENDED'],
+  check: ['value true'], status: ['value false'], cancelled: ['value false'],
 };
-const thrownBy = (code: string): Readonly<Record<FunctionClass, Rule>> => {
+const thrownBy = (code: string): Rules => {
   const thrown = [`thrown ${code}`];
   return {
-    suspend: thrown, task: thrown, reply: thrown, newtran: thrown, append: thrown, change: thrown, store: thrown, end: thrown,
-    read: 'live',
+    ...live, suspend: thrown, task: thrown, reply: thrown, newtran: thrown, append: thrown, change: thrown, store: thrown,
+    end: thrown, relay: thrown, arm: thrown, armReply: thrown, check: thrown,
   };
 };
-const refused = (code: string): Readonly<Record<FunctionClass, Rule>> => {
+const refused = (code: string): Rules => {
   const returned = [`false ${code}`];
-  return { ...live, suspend: returned, reply: returned, newtran: returned };
+  return { ...live, suspend: returned, reply: returned, newtran: returned, relay: returned };
 };
+/** What belongs to no transaction. */
+const outside: Rules = { ...refused('NO_TRANSACTION'), check: ['value false'] };
+const suspended: Rules = { ...thrownBy('SUSPENDED'), continue: ['true'] };
+/** A branch has no caller of its own. */
+const ofBranch: Rules = {
+  ...live, reply: ['false WRONG_ROUTE'], newtran: ['false NO_TRANSACTION'], relay: ['false WRONG_ROUTE'],
+  arm: ['false WRONG_ROUTE'],
+};
+/** The callee's answer counts once the script has ended without one. */
+const leftToCallee = (row: Row) => (row.class === 'end' || row.fn === 'forward' && row.answer === 0 ? [486] : undefined);
+const isHugeBody = (row: Row) => row.fn === 'body' && row.live === 'done' && row.script.includes('1 << 20');
 
 /** States of a proxy with all defaults. */
 export const states: readonly State[] = [
@@ -45,7 +70,7 @@ export const states: readonly State[] = [
   },
   {
     name: 'answered without a transaction', script: 'msg.slSendReply(404); return run(msg);', finals: [404],
-    rules: refused('ALREADY_ANSWERED'),
+    rules: { ...refused('ALREADY_ANSWERED'), check: ['value false'] },
   },
   {
     name: 'sleeping', finals: 'live',
@@ -53,7 +78,9 @@ export const states: readonly State[] = [
       const slept = msg.asyncMsSleep(40);
       return Promise.resolve(run(msg)).then(() => slept).then(() => answer(msg));`,
     // Nothing may be done to the call; other work may be started meanwhile.
-    rules: { ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live' },
+    rules: {
+      ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live', check: ['value true'],
+    },
   },
   {
     name: 'given up by exit', script: 'swallow(() => msg.exit()); return run(msg);', finals: [500],
@@ -65,24 +92,28 @@ export const states: readonly State[] = [
   },
   {
     name: 'given up by a suspension', script: "swallow(() => msg.asyncMsRoute('RESUME', 40)); return run(msg);", finals: [404],
-    rules: thrownBy('SUSPENDED'),
+    rules: suspended,
   },
   {
-    name: 'cancelled while its handler runs', finals: [487],
+    name: 'cancelled while its handler runs', finals: [487], cancels: true,
     script: `
       msg.tNewtran();
       const cancelled = new Promise((resolve) => msg.signal.addEventListener('abort', resolve));
       return cancelled.then(() => run(msg));`,
-    rules: refused('CANCELLED'),
+    rules: { ...refused('CANCELLED'), continue: ['false CANCELLED'], cancelled: ['value true'] },
   },
   {
     name: 'in a resumed route', script: "msg.asyncTaskGroupRoute('RESUMED', 'work');", finals: 'live', rules: live,
   },
   {
     name: 'in a resumed route with variables', finals: 'live', rules: live,
-    script: "msg.avp.set('kept', 'x'); msg.flags.set(7, false); msg.du = 'sip:x@y'; msg.asyncMsRoute('RESUMED', 1);",
+    script: "msg.avp.set('kept', 'x'); msg.flags.set(7, false); msg.du = 'sip:x@127.0.0.1:9'; msg.asyncMsRoute('RESUMED', 1);",
   },
-  { name: 'an ACK', method: 'ACK', script: 'return run(msg, answer);', finals: [], rules: refused('NO_TRANSACTION') },
+  {
+    name: 'an ACK', method: 'ACK', script: 'return run(msg, answer);', finals: [], rules: { ...outside, relay: 'live' },
+    // It goes on without a transaction, and so cannot wait for a name.
+    outcomeOf: ({ script }) => (script.includes('nowhere.invalid') ? ['false UNROUTABLE'] : undefined),
+  },
   {
     name: 'answered and kept beyond the end of the route', finals: [404], isGone: true,
     script: 'setTimeout(() => run(msg), 2); msg.sendReply(404);',
@@ -91,16 +122,61 @@ export const states: readonly State[] = [
   {
     name: 'suspended and kept beyond the end of the route', finals: [404],
     script: "setTimeout(() => run(msg), 2); msg.asyncMsRoute('RESUME', 60);",
-    rules: { ...thrownBy('STALE_HANDLE'), suspend: ['false STALE_HANDLE'] },
+    rules: { ...thrownBy('STALE_HANDLE'), suspend: ['false STALE_HANDLE'], continue: ['true'] },
   },
-  { name: 'in a data task', by: 'task', script: '', finals: [], rules: refused('NO_TRANSACTION') },
-  { name: 'in an event', by: 'event', script: '', finals: [], rules: refused('NO_TRANSACTION') },
+  { name: 'in a data task', by: 'task', script: '', finals: [], rules: outside },
+  { name: 'in an event', by: 'event', script: '', finals: [], rules: outside },
+];
+
+const openRules: Rules = {
+  ...suspended, suspend: ['false ALREADY_SUSPENDED'], task: 'live', end: ['ends'], undo: ['true'], check: ['value true'],
+};
+
+/** States of a call that is sent on, or waits for its handle. */
+export const relayStates: readonly State[] = [
+  {
+    name: 'relayed', script: 'msg.tRelay(); return run(msg, answer);', isAnswered: true, finals: 'live', finalsOf: leftToCallee,
+    rules: live,
+  },
+  {
+    name: 'in a failure route', script: "msg.tOnFailure('FAILED'); msg.tRelay();", isAnswered: true, finals: 'live',
+    finalsOf: leftToCallee, rules: { ...live, status: ['value true'] },
+  },
+  {
+    name: 'in a reply route', isAnswered: true, finals: [486],
+    script: "msg.avp.set('row', rowOf(msg)); msg.tOnReply('REPLY'); msg.tRelay();",
+    // What is too long for a datagram does not go upstream.
+    finalsOf: (row) => (isHugeBody(row) ? [502] : undefined),
+    rules: { ...ofBranch, armReply: ['false WRONG_ROUTE'], status: ['value true'] },
+  },
+  {
+    name: 'in a branch route', isAnswered: true, finals: [486],
+    script: "msg.tOnBranch('BRANCH'); msg.tRelay(callee);",
+    finalsOf(row) {
+      if (isHugeBody(row)) return [500];
+      const isElsewhere = row.fn === 'du' && row.live === 'done' && row.script.includes('example.com');
+      return isElsewhere || row.fn === 'drop' ? [478] : undefined;
+    },
+    rules: ofBranch,
+  },
+  {
+    name: 'with an open suspension', finals: [404], rules: openRules,
+    script: `
+      const { index, label } = msg.tSuspend();
+      setTimeout(() => msg.tContinue(index, label, 'RESUME'), 30);
+      return run(msg, () => swallow(() => msg.sendReply(480)));`,
+    finalsOf: ({ class: of }) => (of === 'undo' ? [480] : undefined),
+  },
+  {
+    name: 'in the event of a CANCEL', cancels: true, inCancelEvent: true, finals: [487], rules: outside,
+    script: "msg.tNewtran(); return new Promise((resolve) => msg.signal.addEventListener('abort', resolve));",
+  },
 ];
 
 /** With `modparam async return` above 0. */
 export const suspendedState: State = {
   name: 'suspended, with return=1', script: "msg.asyncMsRoute('RESUME', 40); return run(msg);", finals: [404],
-  rules: { ...thrownBy('SUSPENDED'), suspend: ['false ALREADY_SUSPENDED'], task: 'live', end: ['ends'] },
+  rules: { ...openRules, undo: ['false NOT_SUSPENDED'] },
 };
 
 /** With a handler that waits for the test. */
@@ -109,7 +185,9 @@ export const drainingState: State = {
 };
 export const closedState: State = {
   name: 'when the proxy has closed', script: 'return opened.then(() => run(msg));', finals: [503], isGone: true,
-  rules: { ...refused('CLOSED'), task: ['false CLOSED'] },
+  rules: {
+    ...refused('CLOSED'), task: ['false CLOSED'], continue: ['false CLOSED'], fixed: ['false CLOSED'], check: ['value false'],
+  },
 };
 
 /** What is read of a call that has ended. */
@@ -117,15 +195,19 @@ const nothing: Readonly<Record<string, string>> = { 'value string': 'value null'
 const isMistake = (outcome: string) => /^(TypeError|RangeError|false .*)$/.test(outcome);
 
 /** Everything that a row may come to in a state. */
-export function outcomes({ rules, isGone }: State, row: Row): readonly string[] {
+export function outcomes({ rules, isGone, outcomeOf }: State, row: Row): readonly string[] {
+  const own = outcomeOf?.(row);
+  if (own !== undefined) return own;
   const rule = rules[row.class];
   if (rule === 'live') return [row.class === 'read' && isGone ? (nothing[row.live] ?? row.live) : row.live];
   // Two things are wrong then, and either may be told.
-  return isMistake(row.live) ? [...rule, row.live] : rule;
+  return row.class === 'fixed' || isMistake(row.live) ? [...rule, row.live] : rule;
 }
 
 /** The final statuses that the caller sees. */
 export function finals(state: State, row: Row): readonly number[] {
+  const own = state.finalsOf?.(row);
+  if (own !== undefined) return own;
   if (state.finals !== 'live') return state.finals;
   if (state.rules[row.class] !== 'live' || row.answer === undefined) return [480];
   return row.answer === 0 ? [] : [row.answer];

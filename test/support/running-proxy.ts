@@ -120,6 +120,18 @@ export function liveCounters({ transactions, tasks, timers, groups, memory }: Pr
   };
 }
 
+/** Waits until no call is left in the proxy; what answers repetitions of what was sent on may be. */
+export async function callsEnd(proxy: Proxy, timeoutMs = 10_000): Promise<void> {
+  await eventually(
+    () => {
+      const counters = { ...liveCounters(proxy.stats()), slotsInUse: 0, payloadBlocks: 0 };
+      expect(counters).toEqual(Object.fromEntries(Object.keys(counters).map((name) => [name, 0])));
+      return true;
+    },
+    { timeoutMs },
+  );
+}
+
 /** Waits until nothing is alive in the proxy; fails with what is left. */
 export async function becomesIdle(proxy: Proxy, timeoutMs = 10_000): Promise<void> {
   await eventually(

@@ -34,7 +34,7 @@ const typedNamed: RouteHandler<'RESUME' | 'LATER', 'abc'> = (msg) => {
 defineProxy({
   asyncWorkersGroup: ['name=abc;workers=1'],
   requestRoute(msg) {
-    expectTypeOf(msg).toEqualTypeOf<Message<'RESUME' | 'LATER' | 'TYPED' | 'NAMED', 'abc'>>();
+    expectTypeOf(msg).toEqualTypeOf<Message<'RESUME' | 'LATER' | 'TYPED' | 'NAMED', 'abc', 'A' | 'B' | 'C'>>();
     anyMessage(msg);
     named(msg);
     grouped(msg);

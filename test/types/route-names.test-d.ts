@@ -135,3 +135,34 @@ defineProxy({ route: { RESUME: 'RESUME' } });
 defineProxy({ modparam: { async: { wrokers: 1 } } });
 // @ts-expect-error not an object
 defineProxy('proxy.mjs');
+
+// ---- failure, reply and branch routes ----------------------------------------------------------------------------------
+
+defineProxy({
+  requestRoute(msg) {
+    expectTypeOf(msg.tOnFailure).parameter(0).toEqualTypeOf<'BUSY' | 'SILENT' | null>();
+    expectTypeOf(msg.tOnReply).parameter(0).toEqualTypeOf<'COUNT' | null>();
+    expectTypeOf(msg.tOnBranch).parameter(0).toEqualTypeOf<'TAG' | null>();
+    // @ts-expect-error a route block is no failure route
+    msg.tOnFailure('RESUME');
+    // @ts-expect-error misspelt
+    msg.tOnReply('COUNTS');
+    const handle = msg.tSuspend();
+    if (handle !== false) msg.tContinue(handle.index, handle.label, 'RESUME');
+    // @ts-expect-error a failure route is no route block
+    msg.tContinue(0, 0, 'BUSY');
+  },
+  route: { RESUME() {} },
+  failureRoute: {
+    BUSY(msg) {
+      msg.tOnFailure('SILENT');
+      // @ts-expect-error misspelt
+      msg.tOnFailure('SILNET');
+    },
+    SILENT() {},
+  },
+  onreplyRoute: { COUNT() {} },
+  branchRoute: { TAG() {} },
+});
+// Without such blocks nothing is known of their names.
+defineProxy({ requestRoute: (msg) => expectTypeOf(msg.tOnFailure).parameter(0).toEqualTypeOf<string | null>() });
