@@ -153,7 +153,8 @@ napi_value branch_send_to(napi_env env, napi_callback_info info) {
     }
     hops.push_back(hop);
   }
-  return make_status(env, channel->transactions().send_to(task_of(args), hops.data(), hops.size(), args.text(4)));
+  return make_status(env,
+                     channel->transactions().send_to(task_of(args), hops.data(), hops.size(), args.text(4)));
 }
 
 napi_value branch_fail(napi_env env, napi_callback_info info) {

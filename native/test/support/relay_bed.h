@@ -17,22 +17,14 @@ namespace sip_async::test {
 
 inline SipBedConfig calm() {
   SipBedConfig out;
-  out.transactions = {.max_transactions = 128,
-                      .t1_ms = 8,
-                      .t2_ms = 32,
-                      .wait_ms = 60,
-                      .fr_ms = 30'000,
-                      .fr_inv_ms = 30'000};
+  out.transactions = {
+      .max_transactions = 128, .t1_ms = 8, .t2_ms = 32, .wait_ms = 250, .fr_ms = 30'000, .fr_inv_ms = 30'000};
   return out;
 }
 inline SipBedConfig hurried() {
   SipBedConfig out;
-  out.transactions = {.max_transactions = 128,
-                      .t1_ms = 20,
-                      .t2_ms = 80,
-                      .wait_ms = 100,
-                      .fr_ms = 300,
-                      .fr_inv_ms = 600};
+  out.transactions = {
+      .max_transactions = 128, .t1_ms = 20, .t2_ms = 80, .wait_ms = 100, .fr_ms = 300, .fr_inv_ms = 600};
   return out;
 }
 
@@ -61,20 +53,22 @@ inline std::string body_of(const std::string& message) {
   return at == std::string::npos ? std::string() : message.substr(at + 4);
 }
 
-struct ReplyParts {
+struct Answer {
   std::string tag = "callee";
-  std::string more;  // whole header lines, each ended by CRLF
-  std::string body;
+  std::string more = {};  // whole header lines, each ended by CRLF
+  std::string body = {};
 };
 // What a server makes of a request it got (RFC 3261 section 8.2.6).
-inline std::string reply_to(const std::string& request, int code, const ReplyParts& parts = {}) {
+inline std::string reply_to(const std::string& request, int code, const Answer& parts = {}) {
   std::string out = "SIP/2.0 " + std::to_string(code) + " Reply\r\n";
   for (const std::string& via : headers_of(request, "Via")) out += "Via: " + via + "\r\n";
-  for (const std::string& route : headers_of(request, "Record-Route")) out += "Record-Route: " + route + "\r\n";
+  for (const std::string& route : headers_of(request, "Record-Route"))
+    out += "Record-Route: " + route + "\r\n";
   out += "From: " + header_of(request, "From") + "\r\nTo: " + header_of(request, "To");
   if (code != 100 && !parts.tag.empty()) out += ";tag=" + parts.tag;
   return out + "\r\nCall-ID: " + header_of(request, "Call-ID") + "\r\nCSeq: " + header_of(request, "CSeq") +
-         "\r\n" + parts.more + "Content-Length: " + std::to_string(parts.body.size()) + "\r\n\r\n" + parts.body;
+         "\r\n" + parts.more + "Content-Length: " + std::to_string(parts.body.size()) + "\r\n\r\n" +
+         parts.body;
 }
 
 // A peer that passes over repetitions.
@@ -125,6 +119,13 @@ class Ear : public Peer {
   std::set<std::string> seen_;
 };
 
+// What a script has set when it sends a request on.
+struct Wish {
+  uint16_t on_failure = sip::kNoRoute;
+  uint16_t on_reply = sip::kNoRoute;
+  bool records_route = false;
+};
+
 class RelayBed : public SipBed {
  public:
   explicit RelayBed(const SipBedConfig& config = calm()) : SipBed(config) {}
@@ -139,7 +140,8 @@ class RelayBed : public SipBed {
     REQUIRE(readable_within(transport.socket(0), kReplyMs));
     REQUIRE(transport.socket(0).receive(batch_) == 1);
     sip::Task task{};
-    if (layer.receive({batch_.data(0), batch_.size(0), sip::Hop{sip::Address::of(batch_.from(0))}, false}, task))
+    if (layer.receive({batch_.data(0), batch_.size(0), sip::Hop{sip::Address::of(batch_.from(0))}, false},
+                      task))
       fresh_tasks.push_back(task);
   }
   // A request of the caller's whose route runs in the receiver.
@@ -156,7 +158,7 @@ class RelayBed : public SipBed {
     fresh_tasks.pop_front();
     return task;
   }
-  void reply(Ear& callee, const std::string& request, int code, const ReplyParts& parts = {}) {
+  void reply(Ear& callee, const std::string& request, int code, const Answer& parts = {}) {
     send(callee, reply_to(request, code, parts));
   }
   // CANCEL, and its 200.
@@ -176,11 +178,6 @@ class RelayBed : public SipBed {
   }
 
   // ---- the script ----
-  struct Wish {
-    uint16_t on_failure = sip::kNoRoute;
-    uint16_t on_reply = sip::kNoRoute;
-    bool records_route = false;
-  };
   core::Status try_relay(sip::Task task, const std::string& uri, const Wish& wish, sip::Task& branch) {
     sip::RelayRequest request;
     request.ruri = uri;
@@ -199,7 +196,9 @@ class RelayBed : public SipBed {
     REQUIRE(try_relay(task, "sip:callee@example.com", wish, branch) == core::Status::kUnresolved);
     return branch;
   }
-  bool end(sip::Task task, sip::Outcome outcome = sip::Outcome::kEnded) { return layer.finish(task, outcome); }
+  bool end(sip::Task task, sip::Outcome outcome = sip::Outcome::kEnded) {
+    return layer.finish(task, outcome);
+  }
   // The whole of a simple script.
   sip::Task relayed(const SipRequest& request, const Ear& callee, const Wish& wish = {}) {
     const sip::Task task = call(request);
