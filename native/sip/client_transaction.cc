@@ -84,9 +84,12 @@ void TransactionLayer::cancel_branch(uint32_t index, Dispatch& out) {
   StoredBranch& own = branch_in(index);
   switch (own.state) {
     case BranchState::kUnsent:
-      own.is_discarded = true;
+      // Nobody has it, so it has ended with this, and whoever still looks its target up is told so. It counts in the choice
+      // as one that was cancelled.
       own.state = BranchState::kCompleted;
       own.give_up_tick = tick_in(0);
+      if (!own.is_done) own.status = 487;
+      own.is_done = true;
       break;
     case BranchState::kCalling:
       if (is_invite(slots_.at(index)) && own.cancel == CancelState::kNone) own.cancel = CancelState::kWanted;
