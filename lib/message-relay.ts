@@ -1,6 +1,5 @@
 import { native } from './binding.ts';
 import type { ErrorName } from './errors.ts';
-import { RUN_STATE } from './message-run.ts';
 import { MessageVariables } from './message-variables.ts';
 import { checkText, checkUri, describe } from './tm/arguments.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
@@ -185,7 +184,7 @@ export class MessageRelay<
 
   /** @internal */
   #wanted(ruri: string | null, destination: string) {
-    const { changes, runtime } = this;
+    const { runtime, changesMade: changes } = this;
     return [
       runtime.channel,
       this.index,
@@ -290,12 +289,13 @@ export class MessageRelay<
 
   /** The route has returned or thrown. @returns the outcome for the addon @internal */
   override end(): number {
-    const isRunning = this.state === RUN_STATE.running;
+    // Behind exit() and drop(), too, the run is this thread's until it ends here.
+    const isRunning = this.isRunHere;
     if (isRunning && this.#hasRelayed) this.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
-    const wanted = this.#wanted(this.changes?.ruri ?? null, this.du ?? '');
-    const hasEdits = isRunning && this.changes !== undefined;
+    const changes = isRunning ? this.changesMade : undefined;
+    const wanted = this.#wanted(changes?.ruri ?? null, changes?.du ?? '');
     if (this.kindOfRun === 'reply' && isRunning) this.shareVariables();
     const outcome = super.end();
     if (outcome !== OUTCOME.ended) return outcome;
@@ -304,7 +304,7 @@ export class MessageRelay<
       if (status === STATUS.unresolved) sendWhenResolved(this.runtime, this.index, this.generation, native.branchTarget());
       return OUTCOME.pending;
     }
-    if (!hasEdits) return outcome;
+    if (changes === undefined) return outcome;
     const [channel, index, generation, , , removed, appended, body] = wanted;
     native.replyForward(channel, index, generation, removed, appended, body);
     return OUTCOME.pending;

@@ -281,7 +281,7 @@ void TransactionLayer::take_reply(uint32_t index, const ReplyView& reply, Dispat
 
 bool TransactionLayer::offer_reply(uint32_t index, const ReplyView& reply, Dispatch& out) {
   StoredBranch& own = branch_in(index);
-  if (own.on_reply == kNoRoute || own.is_done) return false;
+  if ((own.on_reply == kNoRoute && !config_.has_reply_route) || own.is_done) return false;
   // The last place is kept for the final reply.
   const bool is_final = reply.index->status_code >= 200;
   if (own.waiting_count + (is_final ? 0u : 1u) >= StoredBranch::kMostWaiting) return !is_final;

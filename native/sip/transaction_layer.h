@@ -56,6 +56,7 @@ struct TransactionConfig {
   uint32_t fr_inv_ms = 120000;  // fr_inv_timer: timer C
   uint32_t receivers = 1;
   bool has_cancel_event = false;  // the script wants to hear of each CANCEL
+  bool has_reply_route = false;   // a script runs for each reply, whether one was armed or not
   uint16_t max_headers = IndexLimits{}.max_headers;
   uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
   uint16_t max_vias = IndexLimits{}.max_vias;
