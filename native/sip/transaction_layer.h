@@ -267,10 +267,11 @@ class TransactionLayer : public core::Engine::Handler {
   void for_each_branch(uint32_t parent, Visit&& visit);
 
   Status check_may_relay(Task task);
-  Status add_branch(Task task, const RelayRequest& request, Run state, uint32_t thread, Task& out);
+  // The branch is running then, until send_branch().
+  Status add_branch(Task task, const RelayRequest& request, bool has_route, uint32_t thread, Task& out);
   Status build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
                       core::PayloadRef& sent);
-  Status send_branch(Task branch, core::PayloadRef sent, Status built);
+  Status send_branch(Task branch, core::PayloadRef sent, Status built, bool has_route);
   // Whom the certificate of a TLS server must name.
   std::string_view name_of(const StoredBranch& branch) const;
   core::PayloadRef readdressed(uint32_t index, const Hop& to);
