@@ -256,12 +256,15 @@ Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built,
 }
 
 Status TransactionLayer::relay(Task task, const RelayRequest& request, Task& branch) {
-  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
   Slot& slot = slots_.at(task.index);
-  if (slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  // It has no transaction, which everything else needs.
+  if (is_message(task) && slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
   send_trying(task);
   if (const Status status = add_branch(task, request, false, kNone, branch); status != Status::kOk)
     return status;
+  slot.trying |= kMade;
   slot.action_ns = core::now_ns();
   Hop to;
   PayloadRef sent = kNoPayload;
@@ -275,6 +278,7 @@ Status TransactionLayer::open_branch(Task task, const RelayRequest& request, uin
   send_trying(task);
   const Status status = add_branch(task, request, true, thread, branch);
   if (status != Status::kOk) return status;
+  slots_.at(task.index).trying |= kMade;
   // A branch route that never ends must not keep the call for ever.
   Dispatch out(engine_, transport_);
   Lock lock(table_, branch.index);
@@ -351,6 +355,23 @@ PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
   if (index_message(stored.data(), size, kOwnLimits, stored.index) == IndexStatus::kOk) return ref;
   payloads_.free(ref);
   return kNoPayload;
+}
+
+// With the Via of that attempt, which is all that was another then.
+void TransactionLayer::send_late_ack(uint32_t index, uint8_t attempt, const ReplyView& reply, const Hop& to,
+                                     Dispatch& out) {
+  const StoredBranch& own = branch_in(index);
+  const StoredMessage& sent = message_in(payloads_, own.sent);
+  char* bytes = scratch_buffer();
+  const std::string_view to_value = reply.index->to.value.of(reply.data);
+  std::string ack(bytes, build_ack(sent.data(), sent.size, sent.index, to_value, bytes, kMaxReplyBytes));
+  const std::string_view via = sent.index.via.value.of(sent.data());
+  const size_t at = ack.find(via);
+  if (at == std::string::npos) return;
+  char value[kMostViaBytes];
+  const KeyMaker::BranchId id{index, slots_.word(index).generation(), attempt};
+  ack.replace(at, via.size(), value, write_via(to.socket, id, own.mark, value));
+  out.send(to, ack.data(), ack.size());
 }
 
 bool TransactionLayer::try_next_hop(uint32_t index, Dispatch& out) {
