@@ -370,66 +370,71 @@ TEST_CASE("a branch route that never ends does not keep the call") {
 }
 
 TEST_CASE("several addresses: the next one after silence and after 503, each with a branch of its own") {
+  enum class End { kAnswered, kBusyToo, kRefused, kLateRefusal, kLateSuccess };
   for (const char* method : {"INVITE", "OPTIONS"}) {
-    CAPTURE(method);
-    RelayBed bed(hurried());
-    Mute silent;
-    Ear busy, good;
-    const sip::Hop hops[] = {silent.hop(), busy.hop(), good.hop()};
-    const SipRequest request = numbered(1, method);
-    const Task task = bed.call(request);
-    const Task branch = bed.relay_unresolved(task);
-    CHECK_FALSE(bed.end(task));
-    if (request.method == "INVITE") bed.caller.expect_reply(100);
-    CHECK(bed.layer.send_to(branch, hops, 3) == Status::kOk);
-    const std::string first = silent.expect_request(method);
-    const std::string second = busy.expect_request(method);
-    CHECK(test::branch_of(first) != test::branch_of(second));
-    bed.reply(busy, second, 503);
-    if (request.method == "INVITE")
-      CHECK(test::branch_of(busy.expect_request("ACK")) == test::branch_of(second));
-    const std::string third = good.expect_request(method);
-    CHECK(test::branch_of(third) != test::branch_of(second));
-    CHECK(test::headers_of(third, "Via").size() == 2);
-    bed.caller.expect_nothing(0);
-    SUBCASE("answered") {
-      bed.reply(good, third, 200);
-      bed.final_reply(request, 200);
-    }
-    SUBCASE("503 from the last one, too") {
-      bed.reply(good, third, 503);
-      bed.final_reply(request, 500);
-    }
-    SUBCASE("a refusal is no reason to try on") {
-      bed.reply(good, third, 486);
-      bed.final_reply(request, 486);
-    }
-    SUBCASE("one that was given up refuses late: acknowledged, and no more") {
+    for (const End end :
+         {End::kAnswered, End::kBusyToo, End::kRefused, End::kLateRefusal, End::kLateSuccess}) {
+      CAPTURE(method);
+      CAPTURE(static_cast<int>(end));
+      RelayBed bed(hurried());
+      Mute silent;
+      Ear busy, good;
+      const sip::Hop hops[] = {silent.hop(), busy.hop(), good.hop()};
+      const SipRequest request = numbered(1, method);
+      const Task task = bed.call(request);
+      const Task branch = bed.relay_unresolved(task);
+      CHECK_FALSE(bed.end(task));
+      if (request.method == "INVITE") bed.caller.expect_reply(100);
+      CHECK(bed.layer.send_to(branch, hops, 3) == Status::kOk);
+      const std::string first = silent.expect_request(method);
+      const std::string second = busy.expect_request(method);
+      CHECK(test::branch_of(first) != test::branch_of(second));
       bed.reply(busy, second, 503);
-      if (request.method == "INVITE") {
-        const std::string ack = busy.expect_repetition();
-        CHECK(test::method_of(ack) == "ACK");
-        bed.reply(silent, first, 486);
-        CHECK(test::branch_of(silent.expect_request("ACK")) == test::branch_of(first));
+      if (request.method == "INVITE")
+        CHECK(test::branch_of(busy.expect_request("ACK")) == test::branch_of(second));
+      const std::string third = good.expect_request(method);
+      CHECK(test::branch_of(third) != test::branch_of(second));
+      CHECK(test::headers_of(third, "Via").size() == 2);
+      bed.caller.expect_nothing(0);
+      if (end == End::kAnswered) {
+        bed.reply(good, third, 200);
+        bed.final_reply(request, 200);
       }
-      bed.caller.expect_nothing();
-      bed.reply(good, third, 404);
-      bed.final_reply(request, 404);
-    }
-    SUBCASE("one that was given up accepts late") {
-      bed.reply(silent, first, 200, {.tag = "late"});
-      if (request.method == "INVITE") {
-        // There is a dialog now, and only the caller can use or end it; the others are taken back.
-        CHECK(test::to_tag_of(bed.final_reply(request, 200)) == "late");
-        bed.reply(good, third, 180);
-        bed.reply(good, good.expect_request("CANCEL"), 200);
-        bed.reply(good, third, 487);
-      } else {
+      if (end == End::kBusyToo) {
+        bed.reply(good, third, 503);
+        bed.final_reply(request, 500);
+      }
+      if (end == End::kRefused) {
+        bed.reply(good, third, 486);
+        bed.final_reply(request, 486);
+      }
+      if (end == End::kLateRefusal) {
+        bed.reply(busy, second, 503);
+        if (request.method == "INVITE") {
+          const std::string ack = busy.expect_repetition();
+          CHECK(test::method_of(ack) == "ACK");
+          bed.reply(silent, first, 486);
+          CHECK(test::branch_of(silent.expect_request("ACK")) == test::branch_of(first));
+        }
+        bed.caller.expect_nothing();
         bed.reply(good, third, 404);
         bed.final_reply(request, 404);
       }
+      if (end == End::kLateSuccess) {
+        bed.reply(silent, first, 200, {.tag = "late"});
+        if (request.method == "INVITE") {
+          // There is a dialog now, and only the caller can use or end it; the others are taken back.
+          CHECK(test::to_tag_of(bed.final_reply(request, 200)) == "late");
+          bed.reply(good, third, 180);
+          bed.reply(good, good.expect_request("CANCEL"), 200);
+          bed.reply(good, third, 487);
+        } else {
+          bed.reply(good, third, 404);
+          bed.final_reply(request, 404);
+        }
+      }
+      bed.check_nothing_left();
     }
-    bed.check_nothing_left();
   }
 }
 
