@@ -142,11 +142,16 @@ export class MessageRelay<
     if (this.runtime.config.async.mode === 1) return this.refuse('MODE_NO_TM');
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'tRelay');
     if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
+    const appended = this.changes?.branches ?? [];
+    // They are for this relay, and what is kept must not hold them any more: a failure route would fork to them again.
+    if (appended.length > 0) this.change().branches = [];
     const kept = this.keepVariables();
-    if (kept !== STATUS.ok) return this.refuseStatus(kept);
+    if (kept !== STATUS.ok) {
+      if (appended.length > 0) this.change().branches = appended;
+      return this.refuseStatus(kept);
+    }
     const { changes } = this;
-    const branches: (string | null)[] = [changes?.ruri ?? null, ...(changes?.branches ?? [])];
-    if (changes !== undefined && changes.branches.length > 0) changes.branches = [];
+    const branches: (string | null)[] = [changes?.ruri ?? null, ...appended];
     let status: number = STATUS.ok;
     let sent = 0;
     // An ACK is no branch of anything.
@@ -158,7 +163,10 @@ export class MessageRelay<
       if (one === STATUS.ok) sent += 1;
       else status = one;
     }
-    if (sent === 0) return this.#fail(status);
+    if (sent === 0) {
+      if (appended.length > 0) this.change().branches = appended;
+      return this.#fail(status);
+    }
     this.#failedCode = 0;
     this.#hasRelayed = true;
     return this.done();
@@ -290,13 +298,14 @@ export class MessageRelay<
 
   /** The route has returned or thrown. @returns the outcome for the addon @internal */
   override end(): number {
-    const isRunning = this.state === RUN_STATE.running;
-    if (isRunning && this.#hasRelayed) this.keepVariables();
+    // exit() and drop() end the script; what it has set by then is set.
+    const isOurs = this.state === RUN_STATE.running || this.state === RUN_STATE.givenUp;
+    if (isOurs && this.#hasRelayed) this.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
     const wanted = this.#wanted(this.changes?.ruri ?? null, this.du ?? '');
-    const hasEdits = isRunning && this.changes !== undefined;
-    if (this.kindOfRun === 'reply' && isRunning) this.shareVariables();
+    const hasEdits = isOurs && this.changes !== undefined;
+    if (this.kindOfRun === 'reply' && isOurs) this.shareVariables();
     const outcome = super.end();
     if (outcome !== OUTCOME.ended) return outcome;
     if (this.kindOfRun === 'branch') {
