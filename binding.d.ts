@@ -168,8 +168,8 @@ export interface Binding {
   branchOpen(channel: number, index: number, generation: number, onFailure: number, onReply: number, handle: Uint32Array): Status;
   branchRelay(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number): Status;
   branchTarget(): string;
-  /** `hops`: lines as "udp 192.0.2.1 5060", in the order to try. */
-  branchSendTo(channel: number, index: number, generation: number, hops: string): Status;
+  /** `hops`: lines as "udp 192.0.2.1 5060", in the order to try; `name`: whom a TLS certificate must be for. */
+  branchSendTo(channel: number, index: number, generation: number, hops: string, name: string): Status;
   /** The branch has failed as if this reply had come. */
   branchFail(channel: number, index: number, generation: number, code: number): Status;
   /** Ends the run of a reply route and passes the reply on with these changes. */

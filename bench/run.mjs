@@ -6,15 +6,17 @@ import { isInstalled, pickCores, provenance } from './machine.mjs';
 import { regeneratePages, section, storeResult } from './report.mjs';
 import * as kamailio from './contenders/kamailio.mjs';
 import * as sipAsync from './contenders/sip-async.mjs';
+import * as hostile from './scenarios/hostile.mjs';
+import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
 import * as suspendedMemory from './scenarios/suspended-memory.mjs';
 import * as timerLateness from './scenarios/timer-lateness.mjs';
 
-const scenarios = [sipCpu, suspendedMemory, timerLateness, sharedVars, native];
+const scenarios = [sipCpu, suspendedMemory, timerLateness, sharedVars, native, hostile, mixedLoad];
 /** These start no server, so nothing is compared with Kamailio. */
-const serverless = [sharedVars.name, native.name];
+const serverless = [sharedVars.name, native.name, hostile.name, mixedLoad.name];
 /** @type {import('./turns.mjs').Contender[]} */
 const contenders = [sipAsync, kamailio];
 const kRounds = 3;

@@ -119,7 +119,7 @@ export class MessageReader {
   get srcPort(): number | null {
     return this.#number(NUMBER.srcPort);
   }
-  /** The transport it came by (`$proto`). */
+  /** The transport it came by (`$proto`), as `tcp`. */
   get proto(): Transport | null {
     const number = this.#number(NUMBER.transport);
     return number === null ? null : TRANSPORTS[number]!;

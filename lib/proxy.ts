@@ -188,6 +188,7 @@ export class Proxy {
     this.#control?.close();
     await this.#streams.close();
     await this.#pool.close();
+    this.#runtime.closeResolver();
     native.channelClose(this.#runtime.channel);
     // Handlers that have not settled are nobody's any more, in this thread as in those that ended.
     const threads = [0, ...workerPlaces(this.#config).map(({ thread }) => thread)];

@@ -35,6 +35,8 @@ export interface Runtime {
   ) => boolean;
   /** Made on the first use: most proxies never look up a name. */
   readonly resolver: () => Resolver;
+  /** Look-ups under way end; they would keep the thread alive. */
+  readonly closeResolver: () => void;
   /** Route blocks by number; the numbers are the positions in `config.routes.route`, the same in every thread. */
   readonly routes: readonly (RouteHandler | undefined)[];
   readonly routeNumbers: ReadonlyMap<string, number>;
@@ -99,6 +101,7 @@ export function makeRuntime(
       resolver ??= new Resolver({ transports, families, ...config.dns });
       return resolver;
     },
+    closeResolver: () => resolver?.close(),
     groupNumbers: new Map(groups.map((name, number) => [name, number] as const).slice(MODULE_GROUP_NUMBER + 1)),
     msGroup: Math.max(MODULE_GROUP_NUMBER, groups.indexOf('default')),
     firstGroup: groups.length > 1 ? 1 : -1,

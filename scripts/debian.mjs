@@ -27,6 +27,8 @@ export const tools = {
   sipp: { commands: ['sipp'], package: 'sip-tester' },
   clang: { commands: ['clang++'], package: 'clang' },
   clangRuntime: { present: hasClangRuntime, title: 'compiler-rt of clang', package: 'libclang-rt-dev' },
+  // The tests of relaying compare with it; `npm test` does without it and says so.
+  kamailio: { commands: ['kamailio'], package: 'kamailio' },
   clangFormat: { commands: ['clang-format'], package: 'clang-format' },
 };
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { native } from '../dist/binding.js';
+import { TRANSPORTS } from '../dist/transport/transport.js';
 
 const text = readFileSync(new URL('../binding.d.ts', import.meta.url), 'utf8');
 const source = ts.createSourceFile('binding.d.ts', text, ts.ScriptTarget.Latest, true);
@@ -68,6 +69,11 @@ describe('the addon', () => {
     const names = native.constants[name];
     expect(names.length).toBeGreaterThan(4);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('numbers the transports as the language names them', () => {
+    expect(native.constants.transports).toEqual(TRANSPORTS);
+    expect(sorted(Object.keys(native.constants.outgoing))).toEqual(sorted(fieldsOf('outgoing')));
   });
 
   it('tells the kinds of a record apart, and keeps the mark clear of the outcomes', () => {

@@ -1,10 +1,11 @@
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ProxyProcess, runNode } from './support/child.ts';
+import { hasIpv6 } from './support/ipv6.ts';
 import { ProxyFile, proxyFile } from './support/proxy-file.ts';
 import { SipClient } from './support/udp-client.ts';
 
@@ -33,19 +34,6 @@ async function statusFrom(target: { host: string; port: number }): Promise<numbe
   const client = await SipClient.open(target);
   ends.push(() => client.close());
   return (await client.request({ method: 'OPTIONS' }).final()).status;
-}
-
-async function hasIpv6(): Promise<boolean> {
-  const socket = createSocket('udp6');
-  try {
-    socket.bind(0, '::1');
-    await once(socket, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.close();
-  }
 }
 
 const ANSWER = `requestRoute(msg) { msg.sendReply(404, 'Not Found'); },`;
@@ -160,6 +148,17 @@ describe('sip-async run', () => {
     expect(ended.stdout).toBe(
       `listening on udp:127.0.0.1:${proxy.port}\ntry it: node examples/call.mjs udp:127.0.0.1:${proxy.port}\n`,
     );
+  });
+
+  it('listens on several transports and names them all', async () => {
+    const proxy = await start(ANSWER, ['--hint', '--listen', 'tcp:127.0.0.1:0', '--listen', 'udp:127.0.0.1:0', '--listen', 'ws:127.0.0.1:0'], 3);
+    expect(proxy.addresses.map(({ proto }) => proto)).toEqual(['tcp', 'udp', 'ws']);
+    const connection = connect(proxy.addresses[0]!.port, '127.0.0.1');
+    await once(connection, 'connect');
+    const ended = await proxy.stop();
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+    expect(ended.stdout).toContain(`try it: node examples/call.mjs udp:127.0.0.1:${proxy.addresses[1]!.port}\n`);
+    connection.destroy();
   });
 
   it('logs a route that throws, unless --log is silent', async () => {

@@ -102,10 +102,10 @@ describe('a definition that says everything', () => {
     asyncTkvEvcb: 'core:tkv',
     maxTransactions: 1,
     maxMessageBytes: 4096,
-    maxHeaders: 16,
-    maxLineBytes: 300,
-    maxVias: 7,
-    maxRequestsPerSource: { rate: 10 },
+    maxHeaders: 100,
+    maxLineBytes: 1024,
+    maxVias: 10,
+    maxRequestsPerSource: { rate: 50, burst: 60 },
     recvBuffer: 65536,
     alias: ['sip.example.com', 'example.com:5070', '[2001:db8::1]:5080'],
     advertise: '[2001:db8::2]',
@@ -159,10 +159,10 @@ describe('a definition that says everything', () => {
       tkv: { group: 'tkv', eventRoute: 'core:tkv' },
       maxTransactions: 1,
       maxMessageBytes: 4096,
-      maxHeaders: 16,
-      maxLineBytes: 300,
-      maxVias: 7,
-      maxRequestsPerSource: { rate: 10, burst: 10 },
+      maxHeaders: 100,
+      maxLineBytes: 1024,
+      maxVias: 10,
+      maxRequestsPerSource: { rate: 50, burst: 60 },
       recvBufferBytes: 65536,
       aliases: [
         { host: 'sip.example.com', port: 0 },
@@ -270,6 +270,20 @@ describe('one faulty value', () => {
     expect(faultsWith(at(path, null))).toEqual([integerOf(path, min, max, 'null')]);
     expect(faultsWith(at(path, 1n))).toEqual([integerOf(path, min, max, '1n')]);
     expect(faultsWith(at(path, true))).toEqual([integerOf(path, min, max, 'true')]);
+  });
+
+  it('maxRequestsPerSource is a rate and, if need be, a burst', () => {
+    const read = (value: unknown) => checkConfig(definition({ maxRequestsPerSource: value })).maxRequestsPerSource;
+    expect(read({ rate: 7 })).toEqual({ rate: 7, burst: 7 });
+    expect(read({ rate: 1, burst: 1_000_000 })).toEqual({ rate: 1, burst: 1_000_000 });
+    const rate = 'maxRequestsPerSource.rate: expected an integer from 1 to 1000000';
+    const burst = 'maxRequestsPerSource.burst: expected an integer from 1 to 1000000';
+    expect(faultsWith({ maxRequestsPerSource: {} })).toEqual([`${rate}, got nothing`]);
+    expect(faultsWith({ maxRequestsPerSource: { rate: 0, burst: 1_000_001 } })).toEqual([`${rate}, got 0`, `${burst}, got 1000001`]);
+    expect(faultsWith({ maxRequestsPerSource: 5 })).toEqual(['maxRequestsPerSource: expected an object, got 5']);
+    expect(faultsWith({ maxRequestsPerSource: { rate: 1, brust: 2 } })).toEqual([
+      'maxRequestsPerSource.brust: unknown key, did you mean burst?',
+    ]);
   });
 
   it.each(['modparam.async.mode', 'modparam.tm.auto_inv_100'])('%s is 0 or 1', (path) => {

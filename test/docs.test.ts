@@ -133,6 +133,8 @@ describe('what the package declares', () => {
     ['docs/from-kamailio.md', 'AsyncParams', 'modparam\\.async\\.'],
     ['docs/from-kamailio.md', 'TmParams', '(?<![\\w$])'],
     ['docs/from-kamailio.md', 'SworkerParams', '(?<![\\w$])'],
+    ['docs/transports.md', 'TlsSettings', '(?<![\\w$])'],
+    ['docs/transports.md', 'ConnectionCounters', '(?<![\\w$])'],
     ['docs/variables.md', 'Variables', '(?<![\\w$])'],
     ['docs/variables.md', 'Flags', '(?<![\\w$])'],
   ])('%s names every member of %s', (path, type, before) => {

@@ -157,9 +157,12 @@ describe('Framer', () => {
     ['many lines', (bytes: number) => options(`${'a:\r\n'.repeat(bytes / 4)}l: 0\r\n`)],
     ['many folds', (bytes: number) => options(`l:${'\r\n '.repeat(bytes / 3)}0\r\n`)],
     ['nearly the name', (bytes: number) => options(`${'content-length\r\n'.repeat(bytes / 16)}l: 0\r\n`)],
-  ])('takes its time by the byte for %s', { timeout: 60_000 }, (_what, make) => {
-    const text = make(2_000_000);
-    expect(inBytes(text, 4_000_000).messages).toEqual([text]);
+  ])('takes its time by the byte for %s', { timeout: 20_000 }, (_what, make) => {
+    const bytes = Buffer.from(make(1_000_000));
+    let whole = false;
+    const framer = new Framer(2_000_000, { message: (got) => (whole = got.equals(bytes)), ping() {} });
+    for (let at = 0; at < bytes.length; at += 1) framer.push(bytes.subarray(at, at + 1));
+    expect(whole).toBe(true);
   });
 
   it('cuts any stream as a naive reader of the whole text does, however it comes', () => {

@@ -119,7 +119,9 @@ class Bench {
     await running.settle();
     const answers = fresh();
     for (const answer of answers) this.#seen.add(answer.header('call-id'));
-    expect(answers.map(({ status }) => status)).toEqual(wanted);
+    // A final reply to an INVITE is repeated until its ACK comes; any other is there once.
+    const distinct = bytes.startsWith('INVITE ') ? [...new Map(answers.map((one) => [one.raw, one])).values()] : answers;
+    expect(distinct.map(({ status }) => status)).toEqual(wanted);
     expect(routed.length - routedBefore).toBe(outcome.is === 'route' ? 2 : 1);
     expect(running.stats.transport).toMatchObject(expectedTransport(before, outcome));
     expect(this.sender.garbage).toEqual([]);
@@ -141,19 +143,23 @@ describe('the vectors', () => {
   });
 });
 
-describe('over UDP', () => {
+type Transport = readonly [name: string, open: (port: number) => Promise<Sender>, outcomeOf: (vector: Vector) => Outcome];
+const transports: readonly Transport[] = [['UDP', openUdp, (vector) => vector.udp]];
+
+describe.each(transports)('over %s', (_transport, open, outcomeOf) => {
   const running = useProxy(definition, { overrides });
   const bench = new Bench(running);
-  beforeAll(() => bench.open(openUdp));
+  beforeAll(() => bench.open(open));
   afterAll(() => bench.sender.close());
 
-  it.each(all.map((vector) => [vector.name, vector] as const))('%s', (_name, vector) => bench.check(vector, vector.udp));
+  it.each(all.map((vector) => [vector.name, vector] as const))('%s', (_name, vector) => bench.check(vector, outcomeOf(vector)));
 
   it('nothing is left of any of them', async () => {
     await becomesIdle(running.proxy, 20_000);
     const { transport } = running.stats;
     const counted = Object.values(transport.malformed).reduce((sum, count) => sum + count, 0);
-    expect(counted).toBe(all.filter(({ udp }) => udp.is === 'refused' || udp.is === 'dropped').length);
+    const faults = all.map(outcomeOf).filter((outcome) => outcome.is === 'refused' || outcome.is === 'dropped');
+    expect(counted).toBe(faults.length);
     expect(transport.refused).toBe(0);
     expect(running.client.garbage).toEqual([]);
   });

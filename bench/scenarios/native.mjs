@@ -13,6 +13,9 @@ export const name = 'native';
 export const title = 'Micro-benchmarks of the native core';
 export const needs = ['cmake'];
 
+/** Takes a folder of messages, and has a scenario of its own. */
+export const hostileProgram = 'bench_hostile_bench';
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const buildFolder = join(root, 'build-bench');
 const kProgramTimeoutMs = 120_000;
@@ -23,7 +26,7 @@ function programsIn(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return entry.name === 'CMakeFiles' ? [] : programsIn(path);
-    return /^bench_\w+$/.test(entry.name) ? [path] : [];
+    return /^bench_\w+$/.test(entry.name) && entry.name !== hostileProgram ? [path] : [];
   });
 }
 

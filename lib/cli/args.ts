@@ -19,7 +19,8 @@ export const USAGE = `Usage: sip-async run PROXY.mjs [options]
 
 run: runs the proxy that PROXY.mjs exports as its default, until SIGTERM or SIGINT.
 
-  --listen ADDRESS    a socket to bind, as udp:127.0.0.1:5060; may be repeated; replaces the listen of the module
+  --listen ADDRESS    a socket to bind, as udp:127.0.0.1:5060 (udp, tcp, tls, ws, wss); may be repeated; replaces the
+                      listen of the module
   --children N        threads that run requestRoute
   --async-workers N   workers of the group "default"
   --control PATH      a Unix socket for ps, cancel and stats, for this user only; there is none by default

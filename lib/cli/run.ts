@@ -7,7 +7,8 @@ const DEFAULT_LOG = 'warn';
 const GRACE_MS = 1000;
 
 function hint(proxy: Proxy): string {
-  const address = proxy.addresses[0];
+  // The example speaks UDP.
+  const address = proxy.addresses.find(({ transport }) => transport === 'udp');
   if (address === undefined) return '';
   return `try it: node examples/call.mjs ${String(address)}\n`;
 }

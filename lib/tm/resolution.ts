@@ -1,9 +1,16 @@
 import { native } from '../binding.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Resolution } from '../transport/resolve.ts';
+import { parseTarget } from '../transport/sip-uri.ts';
 
 /** Kamailio's "Unresolvable destination". */
 const UNRESOLVABLE = 478;
+
+/** The host that a target names. */
+function nameOf(target: string): string {
+  const parsed = parseTarget(target);
+  return typeof parsed === 'string' ? '' : parsed.host;
+}
 
 /**
  * Looks up where a branch goes and sends it. Nothing waits for it; should the name never resolve, the branch has failed as if
@@ -17,7 +24,7 @@ export function sendWhenResolved(runtime: Runtime, index: number, generation: nu
       return;
     }
     const lines = resolution.destinations.map(({ transport, host, port }) => `${transport} ${host} ${port}`);
-    native.branchSendTo(runtime.channel, index, generation, lines.join('\n'));
+    native.branchSendTo(runtime.channel, index, generation, lines.join('\n'), nameOf(target));
   };
   const resolution = runtime.resolver().resolve(target);
   if (resolution instanceof Promise) void resolution.then(send);

@@ -42,6 +42,7 @@ export class Connection {
   readonly #framer: Framer | null;
   /** When something last came or went, and since when a message has been incomplete; `performance.now()`. */
   #activeMs = performance.now();
+  #isProbed = false;
   #partialSinceMs: number | null = null;
   #linger: NodeJS.Timeout | undefined;
   #ended = false;
@@ -66,7 +67,7 @@ export class Connection {
   begin(): void {
     this.link.listen({
       bytes: (bytes) => this.#read(bytes),
-      alive: () => (this.#activeMs = performance.now()),
+      alive: () => this.#touch(),
       broken: () => this.#break('garbage', null),
       close: () => this.#onClose(),
     });
@@ -79,6 +80,13 @@ export class Connection {
     return this.#partialSinceMs;
   }
 
+  /** Asks for a sign of life, once for each time of silence. */
+  probe(): void {
+    if (this.#isProbed) return;
+    this.#isProbed = true;
+    this.link.probe();
+  }
+
   /** Whether messages can be sent by it. */
   get isOpen(): boolean {
     return !this.#ended;
@@ -86,7 +94,7 @@ export class Connection {
 
   send(bytes: Buffer): void {
     if (this.#ended) return;
-    this.#activeMs = performance.now();
+    this.#touch();
     this.link.send(bytes);
     if (this.link.waitingBytes > this.#owner.sendBufferBytes) {
       this.#owner.stalled(this);
@@ -107,9 +115,14 @@ export class Connection {
     this.link.destroy();
   }
 
+  #touch(): void {
+    this.#activeMs = performance.now();
+    this.#isProbed = false;
+  }
+
   #read(bytes: Buffer): void {
     if (this.#ended) return;
-    this.#activeMs = performance.now();
+    this.#touch();
     if (this.#framer === null) {
       this.#readMessage(bytes);
       return;

@@ -10,6 +10,8 @@ import type { StreamTransport } from './transport.ts';
 
 /** How often connections are looked at for what they owe. */
 const SWEEP_MS = 250;
+/** How long the event loop may take to close what was destroyed. */
+const DESTROY_MS = 1000;
 const MOST_FLOWS = 0xffff_ffff;
 
 const ANSWERS: Readonly<Record<FramingReason, readonly [code: number, reason: string]>> = {
@@ -97,10 +99,17 @@ export class Connections implements ConnectionOwner {
   /** Ends all connections once what waits is sent; those that are left after `graceMs` are closed. */
   async close(graceMs: number): Promise<void> {
     for (const connection of this.#byFlow.values()) connection.end();
-    const deadlineMs = performance.now() + graceMs;
-    while (this.#byFlow.size > 0 && performance.now() < deadlineMs) await new Promise((done) => setTimeout(done, 5));
+    await this.#emptied(graceMs);
     for (const connection of this.#byFlow.values()) connection.destroy();
-    while (this.#byFlow.size > 0) await new Promise((done) => setImmediate(done));
+    // They close on the event loop, handshakes among them.
+    await this.#emptied(DESTROY_MS);
+  }
+
+  async #emptied(withinMs: number): Promise<void> {
+    const deadlineMs = performance.now() + withinMs;
+    while (this.counters.connections > 0 && performance.now() < deadlineMs) {
+      await new Promise((done) => setTimeout(done, 5));
+    }
   }
 
   received({ place, link }: Connection, bytes: Buffer): void {
@@ -160,8 +169,8 @@ export class Connections implements ConnectionOwner {
       } else if (idle >= idleMs) {
         this.counters.idleTimeouts += 1;
         connection.end();
-      } else if (idle >= idleMs / 2 && idle < idleMs / 2 + SWEEP_MS) {
-        connection.link.probe();
+      } else if (idle >= idleMs / 2) {
+        connection.probe();
       }
     }
   }

@@ -26,6 +26,7 @@ try {
     if (message.type === 'listen') {
       native.channelListen(runtime.channel);
     } else {
+      runtime.closeResolver();
       native.channelClose(runtime.channel);
       // The thread ends by itself now, unless the module keeps it alive; then the main thread ends it.
       port.close();

@@ -131,7 +131,7 @@ napi_value branch_target(napi_env env, napi_callback_info) {
 
 // "udp 192.0.2.1 5060" lines.
 napi_value branch_send_to(napi_env env, napi_callback_info info) {
-  const Args<4> args(env, info);
+  const Args<5> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const std::string text = args.text(3);
@@ -153,7 +153,8 @@ napi_value branch_send_to(napi_env env, napi_callback_info info) {
     }
     hops.push_back(hop);
   }
-  return make_status(env, channel->transactions().send_to(task_of(args), hops.data(), hops.size()));
+  return make_status(env,
+                     channel->transactions().send_to(task_of(args), hops.data(), hops.size(), args.text(4)));
 }
 
 napi_value branch_fail(napi_env env, napi_callback_info info) {

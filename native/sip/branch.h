@@ -54,19 +54,18 @@ struct StoredBranch {
   uint32_t thread;  // the receiver that its reply routes run in
   BranchState state;
   CancelState cancel;
-  bool is_done;          // its final reply, or what stands for it, has gone into the choice
-  bool is_discarded;     // not to be sent any more
-  bool has_second_hand;  // put in front of the request: a Record-Route line for the other side
-  uint8_t attempt;       // counted up for each address that is tried
-  uint8_t hop_count;     // addresses in `hops`
+  bool is_done;       // its final reply, or what stands for it, has gone into the choice
+  bool is_discarded;  // not to be sent any more
+  uint8_t attempt;    // counted up for each address that is tried
+  uint8_t hop_count;  // addresses in `hops`
   uint8_t next_hop;
-  uint16_t status;    // once it is done
-  uint16_t on_reply;  // number of its reply route, or kNoRoute
-  uint16_t second_hand_bytes;
+  uint16_t status;      // once it is done
+  uint16_t on_reply;    // number of its reply route, or kNoRoute
+  uint16_t name_bytes;  // of the target's name, which a TLS certificate must be for
   uint8_t waiting_count;
   char mark[17];                           // see LoopCheck
   core::PayloadRef sent;                   // the request as it was sent, a StoredMessage; `from` is where to
-  core::PayloadRef hops;                   // the addresses of its target, Hop[hop_count]
+  core::PayloadRef hops;                   // the addresses of its target, Hop[hop_count], and then its name
   core::PayloadRef waiting[kMostWaiting];  // replies for the reply route; the first is the one that runs
   uint32_t interval_ms;                    // timers A and E: present interval; 0 when nothing is repeated
   uint32_t cancel_interval_ms;

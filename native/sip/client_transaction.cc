@@ -33,7 +33,7 @@ void TransactionLayer::start_client(uint32_t index, Dispatch& out) {
   own.repeat_tick = tick_in(own.interval_ms);
   own.give_up_tick = tick_in(config_.fr_ms);
   counters.relayed.fetch_add(1, std::memory_order_relaxed);
-  out.send(sent.from, sent.data(), sent.size);
+  out.send(sent.from, sent.data(), sent.size, name_of(own));
   arm_branch(index, out);
 }
 
@@ -49,11 +49,12 @@ void TransactionLayer::arm_branch(uint32_t index, Dispatch& out) {
 }
 
 void TransactionLayer::send_ack(uint32_t index, const MessageIndex& reply, const char* data, Dispatch& out) {
-  const StoredMessage& sent = message_in(payloads_, branch_in(index).sent);
+  const StoredBranch& own = branch_in(index);
+  const StoredMessage& sent = message_in(payloads_, own.sent);
   char* bytes = scratch_buffer();
   const size_t size =
       build_ack(sent.data(), sent.size, sent.index, reply.to.value.of(data), bytes, kMaxReplyBytes);
-  out.send(sent.from, bytes, size);
+  out.send(sent.from, bytes, size, name_of(own));
 }
 
 void TransactionLayer::send_cancel(uint32_t index, Dispatch& out) {
@@ -68,7 +69,7 @@ void TransactionLayer::send_cancel(uint32_t index, Dispatch& out) {
   }
   char* bytes = scratch_buffer();
   const size_t size = build_cancel(sent.data(), sent.size, sent.index, reason, bytes, kMaxReplyBytes);
-  out.send(sent.from, bytes, size);
+  out.send(sent.from, bytes, size, name_of(own));
   if (own.cancel != CancelState::kSent) {
     own.cancel = CancelState::kSent;
     own.cancel_interval_ms = is_reliable(sent.from.transport) ? 0 : config_.t1_ms;
@@ -83,9 +84,12 @@ void TransactionLayer::cancel_branch(uint32_t index, Dispatch& out) {
   StoredBranch& own = branch_in(index);
   switch (own.state) {
     case BranchState::kUnsent:
-      own.is_discarded = true;
+      // Nobody has it, so it has ended with this, and whoever still looks its target up is told so. It counts in the choice
+      // as one that was cancelled.
       own.state = BranchState::kCompleted;
       own.give_up_tick = tick_in(0);
+      if (!own.is_done) own.status = 487;
+      own.is_done = true;
       break;
     case BranchState::kCalling:
       if (is_invite(slots_.at(index)) && own.cancel == CancelState::kNone) own.cancel = CancelState::kWanted;
@@ -146,7 +150,7 @@ void TransactionLayer::on_branch_timer(uint32_t index, uint64_t now_tick, Dispat
       }
       if (own.interval_ms != 0 && now_tick >= own.repeat_tick) {
         const StoredMessage& sent = message_in(payloads_, own.sent);
-        out.send(sent.from, sent.data(), sent.size);
+        out.send(sent.from, sent.data(), sent.size, name_of(own));
         counters.repeated.fetch_add(1, std::memory_order_relaxed);
         // Timer A doubles without a cap, E up to T2 (RFC 3261 sections 17.1.1.2 and 17.1.2.2).
         const uint64_t doubled = uint64_t{2} * own.interval_ms;
@@ -195,7 +199,9 @@ void TransactionLayer::give_up(uint32_t index, Dispatch& out, Verdict& verdict) 
 
 void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex& index) {
   KeyMaker::BranchId id;
-  if (!keys_.read_branch(index.via.branch.of(incoming.data), id) || id.index >= slots_.size()) {
+  const std::string_view name = index.via.branch.of(incoming.data);
+  if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
+      id.index >= slots_.size()) {
     forward_stray(incoming, index);
     return;
   }
@@ -207,7 +213,8 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     const Task task{id.index, id.generation};
     // Ours, but its transaction is over; what is meant for others goes on (RFC 3261 section 16.7 step 1).
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
-               branch_in(id.index).sent == kNoPayload;
+               branch_in(id.index).sent == kNoPayload ||
+               name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
     if (!is_stray && id.attempt == branch_in(id.index).attempt) {
       take_reply(id.index, {incoming.data, incoming.size, &index, kNoPayload}, out, verdict);
     }

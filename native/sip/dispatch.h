@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "core/engine.h"
@@ -23,11 +24,13 @@ class Dispatch {
   Dispatch(const Dispatch&) = delete;
   Dispatch& operator=(const Dispatch&) = delete;
 
-  void send(const Hop& to, const char* data, size_t size) {
+  // `server_name` as in Transports::send().
+  void send(const Hop& to, const char* data, size_t size, std::string_view server_name = {}) {
     if (size == 0) return;
     Buffers& own = buffers();
-    own.letters.push_back({to, own.bytes.size(), size});
+    own.letters.push_back({to, own.bytes.size(), size, server_name.size()});
     own.bytes.insert(own.bytes.end(), data, data + size);
+    own.bytes.insert(own.bytes.end(), server_name.begin(), server_name.end());
   }
   void run(const core::Engine::Launch& launch) { buffers().launches.push_back(launch); }
   // For what arms a timer and is told whether the ticker sleeps past it.
@@ -39,7 +42,8 @@ class Dispatch {
     if (wakes_) engine_.wake_ticker();
     wakes_ = false;
     for (const Letter& letter : own.letters) {
-      transport_.send(own.bytes.data() + letter.offset, letter.size, letter.to);
+      const char* data = own.bytes.data() + letter.offset;
+      transport_.send(data, letter.size, letter.to, {data + letter.size, letter.name_size});
     }
     own.letters.clear();
     own.bytes.clear();
@@ -52,6 +56,7 @@ class Dispatch {
     Hop to;
     size_t offset;
     size_t size;
+    size_t name_size;  // the server's name stands behind the bytes
   };
   struct Buffers {
     std::vector<Letter> letters;

@@ -69,7 +69,11 @@ bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& l
     if (data[at] == '\r' && next < size && data[next] == '\n') {
       ++next;
     } else if (data[at] != '\n') {
-      if (data[at] != '\t') line.has_control = true;
+      // A run of them byte by byte: a search for the next one would cost more than that.
+      for (;; ++next) {
+        if (data[next - 1] != '\t') line.has_control = true;
+        if (next == size || !scan::is_control(data[next]) || data[next] == '\r' || data[next] == '\n') break;
+      }
       at = next;
       continue;
     }

@@ -101,7 +101,8 @@ void Listeners::add(uint32_t socket, Transport transport, const Address& local, 
 
 bool Listeners::choose_socket(const Hop& from, Hop& to) const {
   const auto fits = [&](uint32_t socket) {
-    return listeners_[socket].transport == to.transport && listeners_[socket].local.family == to.address.family;
+    return listeners_[socket].transport == to.transport &&
+           listeners_[socket].local.family == to.address.family;
   };
   if (from.socket < listeners_.size() && fits(from.socket)) {
     to.socket = from.socket;

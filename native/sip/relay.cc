@@ -17,6 +17,7 @@ namespace {
 
 // Our Via, and what it may take: transport, host and port, the branch.
 constexpr size_t kMostViaBytes = 400;
+constexpr size_t kMostNameBytes = 255;
 // For what we have built ourselves: limits are for strangers.
 constexpr IndexLimits kOwnLimits{.max_message_bytes = kMaxMessageBytes,
                                  .max_headers = UINT16_MAX,
@@ -242,9 +243,11 @@ Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built)
 }
 
 Status TransactionLayer::relay(Task task, const RelayRequest& request, Task& branch) {
-  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
+  if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
   Slot& slot = slots_.at(task.index);
-  if (slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  // An ACK that comes to a route belongs to a 2xx, and to nothing that is kept here.
+  if (is_message(task) && slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
+  if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
   send_trying(task);
   if (const Status status = add_branch(task, request, Run::kIdle, kNone, branch); status != Status::kOk)
     return status;
@@ -364,7 +367,12 @@ bool TransactionLayer::try_next_hop(uint32_t index, Dispatch& out) {
   return false;
 }
 
-Status TransactionLayer::send_to(Task branch, const Hop* hops, size_t count) {
+std::string_view TransactionLayer::name_of(const StoredBranch& branch) const {
+  if (branch.hops == kNoPayload) return {};
+  return {payloads_.data(branch.hops) + sizeof(Hop) * branch.hop_count, branch.name_bytes};
+}
+
+Status TransactionLayer::send_to(Task branch, const Hop* hops, size_t count, std::string_view name) {
   if (branch.index >= slots_.size()) return Status::kStaleHandle;
   Verdict verdict;
   Status status = Status::kOk;
@@ -377,10 +385,14 @@ Status TransactionLayer::send_to(Task branch, const Hop* hops, size_t count) {
     if (own.state != BranchState::kUnsent || own.is_done || own.is_discarded || waiting_parent(own) == kNone)
       return Status::kCancelled;
     count = std::min<size_t>(count, UINT8_MAX);
-    own.hops = payloads_.try_allocate(sizeof(Hop) * std::max<size_t>(count, 1));
+    name = name.substr(0, kMostNameBytes);
+    own.hops = payloads_.try_allocate(sizeof(Hop) * count + name.size() + 1);
     if (own.hops != kNoPayload) {
-      memcpy(payloads_.data(own.hops), hops, sizeof(Hop) * count);
+      char* at = payloads_.data(own.hops);
+      if (count != 0) memcpy(at, hops, sizeof(Hop) * count);
+      if (!name.empty()) memcpy(at + sizeof(Hop) * count, name.data(), name.size());
       own.hop_count = static_cast<uint8_t>(count);
+      own.name_bytes = static_cast<uint16_t>(name.size());
     }
     if (!try_next_hop(branch.index, out)) {
       status = Status::kUnroutable;

@@ -76,11 +76,16 @@ void TransactionLayer::pass_on(uint32_t index, const ReplyView& reply, const Mes
 void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, const MessageEdits& edits,
                                     Dispatch& out, Verdict& verdict) {
   StoredBranch& own = branch_in(index);
-  own.is_done = true;
-  own.status = reply.index->status_code;
   char* bytes = scratch_buffer();
   const size_t size =
       build_reply_upstream(reply.data, reply.size, *reply.index, edits, bytes, kMaxReplyBytes);
+  if (size == 0) {
+    // Without a second Via it cannot go upstream; then it counts as a failure of that side.
+    end_branch(index, 502, kNoPayload, out, verdict);
+    return;
+  }
+  own.is_done = true;
+  own.status = reply.index->status_code;
   const uint32_t parent = waiting_parent(own);
   if (parent != kNone) {
     verdict.parent = Task{parent, own.parent_generation};
@@ -94,7 +99,7 @@ void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, cons
   // The call has its answer. Another 2xx to an INVITE makes another dialog, which only the caller can end.
   ViaIndex via;
   Hop to;
-  if (slots_.at(index).method != static_cast<uint8_t>(Method::kInvite) || size == 0) return;
+  if (slots_.at(index).method != static_cast<uint8_t>(Method::kInvite)) return;
   if (const bool known =
           slots_.word(own.parent).generation() == own.parent_generation && call_in(own.parent) != nullptr;
       known) {
@@ -134,10 +139,16 @@ void TransactionLayer::end_branch(uint32_t index, uint16_t status, PayloadRef re
 
 uint32_t TransactionLayer::choose_branch(uint32_t parent) {
   uint32_t best = kNone;
+  bool is_settled = false;
   for_each_branch(parent, [&](uint32_t index) {
     const StoredBranch& own = branch_in(index);
-    if (own.is_discarded || own.status == 0) return;
+    if (own.is_discarded || own.status == 0 || is_settled) return;
     if (best == kNone || rank_of(own.status) < rank_of(branch_in(best).status)) best = index;
+    // Who has cancelled waits for this one.
+    if (call_in(parent)->is_cancelled && own.status == 487) {
+      best = index;
+      is_settled = true;
+    }
   });
   return best;
 }
@@ -148,7 +159,12 @@ void TransactionLayer::decide(uint32_t parent, Dispatch& out, Verdict& verdict) 
   const Word word = slots_.word(parent);
   if (call == nullptr || word.has(Word::kAnswered) || word.run() != Run::kRelayed) return;
   bool is_awaited = false;
-  for_each_branch(parent, [&](uint32_t index) { is_awaited = is_awaited || !branch_in(index).is_done; });
+  for_each_branch(parent, [&](uint32_t index) {
+    const StoredBranch& own = branch_in(index);
+    // A 2xx is on its way to the caller, by a thread that has left the lock to send it.
+    const bool has_succeeded = own.is_done && own.status >= 200 && own.status < 300;
+    is_awaited = is_awaited || !own.is_done || has_succeeded;
+  });
   if (is_awaited) return;
   const uint32_t best = choose_branch(parent);
   if (call->has_news && call->on_failure != kNoRoute && best != kNone) {

@@ -46,7 +46,7 @@ struct RoutePlan {
 
 // `ruri`: the Request-URI that the script chose, or empty for the message's own. `destination`: a URI that the script wants
 // it sent to whatever the Request-URI is ($du), or empty; it does not keep Route headers from being sent on.
-// False when a Route value that matters is malformed.
+// False when a Route value that matters is malformed; there is no plan then, and `out` says nothing.
 bool plan_route(const char* data, size_t size, const MessageIndex& index, const SelfSet& self,
                 std::string_view ruri, std::string_view destination, RoutePlan& out);
 

@@ -41,7 +41,8 @@ class SipEngine {
   int listen(uint32_t socket, const Address& local, uint32_t receive_buffer_bytes, bool share,
              std::string_view advertised = {});
   // Makes known what a socket number of a stream listener stands for; its socket is not ours.
-  void listen_stream(uint32_t socket, Transport transport, const Address& local, std::string_view advertised = {}) {
+  void listen_stream(uint32_t socket, Transport transport, const Address& local,
+                     std::string_view advertised = {}) {
     transactions_.listeners().add(socket, transport, local, advertised);
   }
   void start();

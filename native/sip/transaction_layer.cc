@@ -195,7 +195,11 @@ bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& inde
   {
     Lock lock(table_, key);
     slot_index = lock.find(key);
-    if (slot_index != kNone) {
+    // A 2xx that came from a branch is acknowledged end to end, also by a caller who does so with the INVITE's own branch.
+    const bool is_relayed = slot_index != kNone &&
+                            slots_.at(slot_index).phase == static_cast<uint8_t>(Phase::kAccepted) &&
+                            slots_.at(slot_index).interval_ms == 0;
+    if (slot_index != kNone && !is_relayed) {
       const bool wake = confirm(slot_index);
       lock.unlock();
       if (wake) engine_.wake_ticker();
@@ -220,7 +224,6 @@ bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& inde
     transport_.counters.acks_absorbed.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  if (draining_.load(std::memory_order_relaxed)) return false;
   if (is_over_limit(incoming)) return false;
   Lock lock(table_, key);
   return accept(lock, incoming, index, key, fresh);

@@ -129,9 +129,9 @@ class TransactionLayer : public core::Engine::Handler {
   // The same in two steps, for a branch route to run between them: the branch is running in `thread` then.
   Status open_branch(Task task, const RelayRequest& request, uint32_t thread, Task& branch);
   Status relay_branch(Task branch, const RelayRequest& request);
-  // What the target of an unresolved branch came to: addresses in the order to try, or a failure that stands for a reply with
-  // this code.
-  Status send_to(Task branch, const Hop* hops, size_t count);
+  // What the target of an unresolved branch came to: addresses in the order to try with the name that they are for, or a
+  // failure that stands for a reply with this code.
+  Status send_to(Task branch, const Hop* hops, size_t count, std::string_view name = {});
   Status fail_branch(Task branch, uint16_t code);
   // Sends it on without a transaction (forward).
   Status forward(Task task, const RelayRequest& request);
@@ -271,6 +271,8 @@ class TransactionLayer : public core::Engine::Handler {
   Status build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
                       core::PayloadRef& sent);
   Status send_branch(Task branch, core::PayloadRef sent, Status built);
+  // Whom the certificate of a TLS server must name.
+  std::string_view name_of(const StoredBranch& branch) const;
   core::PayloadRef readdressed(uint32_t index, const Hop& to);
   size_t write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark, char* out) const;
   void start_client(uint32_t index, Dispatch& out);

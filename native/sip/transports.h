@@ -36,8 +36,7 @@ struct TransportCounters {
 
 class Transports {
  public:
-  Transports(core::Engine& engine, uint32_t sockets)
-      : sockets_(sockets), outbox_(engine) {
+  Transports(core::Engine& engine, uint32_t sockets) : sockets_(sockets), outbox_(engine) {
     for (auto& socket : sockets_) socket = std::make_unique<UdpSocket>();
   }
   uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }

@@ -390,7 +390,11 @@ TEST_CASE("whatever is built of a mutated message is a message") {
       RoutePlan plan;
       ForwardParts parts;
       const bool is_planned = plan_route(came.data(), came.size(), came.index, self, {}, {}, plan);
-      if (is_planned) parts.route = &plan;
+      if (is_planned) {
+        parts.route = &plan;
+      } else {
+        plan = {};
+      }
       const std::string out = forwarded(came, parts);
       CAPTURE(out);
       if (came.index.max_forwards == 0) {

@@ -20,6 +20,8 @@ export interface SippOptions {
   delaysMs?: readonly number[];
   /** SIPp gives up after this time; the process is killed a little later if it has not. */
   timeoutMs: number;
+  /** Values for words in the scenario, as SIPp's `-key` gives them: `to_port` for `[to_port]`. */
+  keys?: Readonly<Record<string, string | number>>;
   /** More arguments, as SIPp takes them. */
   args?: readonly string[];
 }
@@ -63,7 +65,7 @@ export async function runSipp(options: SippOptions): Promise<SippResult> {
         '-m', String(options.calls), '-r', String(options.rate), '-l', String(options.limit ?? options.calls),
         '-timeout', `${Math.ceil(options.timeoutMs / 1000)}s`, '-timeout_error',
         '-nostdin', '-trace_stat', '-stf', statistics, '-fd', '1', '-trace_err', '-error_file', errors,
-        ...(options.args ?? []),
+        ...keyArguments(options.keys), ...(options.args ?? []),
       ],
       { cwd: folder },
     );
@@ -84,8 +86,12 @@ export async function runSipp(options: SippOptions): Promise<SippResult> {
   }
 }
 
+export function keyArguments(keys: SippOptions['keys'] = {}): string[] {
+  return Object.entries(keys).flatMap(([name, value]) => ['-key', name, String(value)]);
+}
+
 /** A reader of the last line of the statistics file, which holds the totals at the end. */
-function readTotals(file: string, complaint: string): (column: string) => string {
+export function readTotals(file: string, complaint: string): (column: string) => string {
   const lines = readIfThere(file).trim().split('\n');
   const columns = lines[0]?.split(';') ?? [];
   const values = lines.length > 1 ? (lines.at(-1)?.split(';') ?? []) : [];
@@ -102,7 +108,7 @@ function clockMs(time: string): number {
   return ((hours * 60 + minutes) * 60 + seconds) * 1000 + microseconds / 1000;
 }
 
-function readIfThere(file: string): string {
+export function readIfThere(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch {
