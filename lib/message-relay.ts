@@ -126,10 +126,10 @@ export class MessageRelay<
    * replies come back to the caller by themselves: provisional ones and 2xx at once, any other when all branches have failed,
    * the best of them (RFC 3261 section 16.7). An ACK is forwarded without a transaction.
    *
-   * The next hop is the topmost Route that is not ours, else `du`, else the Request-URI; host names are looked up as RFC 3263
-   * says, without holding anything up, and what they lead to is tried one after the other.
+   * The next hop is `target`, else `du`, else the topmost Route that is not ours, else the Request-URI; host names are looked
+   * up as RFC 3263 says, without holding anything up, and what they lead to is tried one after the other.
    *
-   * @param target where to send it whatever the Request-URI is: a SIP URI, `udp:host:port`, `host:port` or `host`
+   * @param target where to send it whatever Route and Request-URI are: a SIP URI, `udp:host:port`, `host:port` or `host`
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
