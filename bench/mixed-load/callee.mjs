@@ -17,6 +17,8 @@ export class Callee {
   #socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   /** INVITEs without an ACK, by Call-ID and branch. @type {Map<string, Ringing>} */
   #open = new Map();
+  /** Final replies that no ACK ever came for. */
+  unacknowledged = 0;
 
   /** @returns {Promise<number>} the port */
   async start() {
@@ -84,6 +86,7 @@ export class Callee {
     if (open === undefined) return;
     clearTimeout(open.timer);
     if (repeats > kMostRepeats) {
+      this.unacknowledged++;
       this.#open.delete(key);
       return;
     }

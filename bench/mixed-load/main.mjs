@@ -41,4 +41,4 @@ await caller.run(rate, seconds);
 clearInterval(strangers);
 strange.close();
 callee.stop();
-process.send?.({ event: 'done', counts: { ...caller.counts, strange: strangeCount } }, () => process.disconnect());
+process.send?.({ event: 'done', counts: { ...caller.counts, unacknowledged: callee.unacknowledged, strange: strangeCount } }, () => process.disconnect());

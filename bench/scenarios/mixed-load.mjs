@@ -114,7 +114,7 @@ async function oneRun(context, { rate, minutes }) {
     const warm = rss.slice(Math.floor(rss.length * kWarmShare));
     const left = Object.entries(live).filter(([, count]) => count !== 0);
     const faults = [
-      ...(['lost', 'wrong', 'secondFinals']).filter((one) => counts[one] > 0).map((one) => `${counts[one]} ${one}`),
+      ...['lost', 'wrong', 'secondFinals', 'unacknowledged'].filter((one) => counts[one] > 0).map((one) => `${counts[one]} ${one}`),
       ...left.map(([what, count]) => `${count} ${what} left`),
     ];
     return {
