@@ -125,10 +125,10 @@ export class MessageRelay<
    * replies come back to the caller by themselves: provisional ones and 2xx at once, any other when all branches have failed,
    * the best of them (RFC 3261 section 16.7). An ACK is forwarded without a transaction.
    *
-   * The next hop is the topmost Route that is not ours, else `du`, else the Request-URI; host names are looked up as RFC 3263
-   * says, without holding anything up, and what they lead to is tried one after the other.
+   * The next hop is `target`, else `du`, else the topmost Route that is not ours, else the Request-URI; host names are looked
+   * up as RFC 3263 says, without holding anything up, and what they lead to is tried one after the other.
    *
-   * @param target where to send it whatever the Request-URI is: a SIP URI, `udp:host:port`, `host:port` or `host`
+   * @param target where to send it whatever Route and Request-URI are: a SIP URI, `udp:host:port`, `host:port` or `host`
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
@@ -141,11 +141,16 @@ export class MessageRelay<
     if (this.runtime.config.async.mode === 1) return this.refuse('MODE_NO_TM');
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'tRelay');
     if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
+    const appended = this.changes?.branches ?? [];
+    // They are for this relay, and what is kept must not hold them any more: a failure route would fork to them again.
+    if (appended.length > 0) this.change().branches = [];
     const kept = this.keepVariables();
-    if (kept !== STATUS.ok) return this.refuseStatus(kept);
+    if (kept !== STATUS.ok) {
+      if (appended.length > 0) this.change().branches = appended;
+      return this.refuseStatus(kept);
+    }
     const { changes } = this;
-    const branches: (string | null)[] = [changes?.ruri ?? null, ...(changes?.branches ?? [])];
-    if (changes !== undefined && changes.branches.length > 0) changes.branches = [];
+    const branches: (string | null)[] = [changes?.ruri ?? null, ...appended];
     let status: number = STATUS.ok;
     let sent = 0;
     // An ACK is no branch of anything.
@@ -157,7 +162,10 @@ export class MessageRelay<
       if (one === STATUS.ok) sent += 1;
       else status = one;
     }
-    if (sent === 0) return this.#fail(status);
+    if (sent === 0) {
+      if (appended.length > 0) this.change().branches = appended;
+      return this.#fail(status);
+    }
     this.#failedCode = 0;
     this.#hasRelayed = true;
     return this.done();

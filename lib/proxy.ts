@@ -128,7 +128,8 @@ export class Proxy {
    * Ends what waits: a call is answered 487, its sleeper wakes with `CANCELLED` and its `signal` aborts; a task is dropped.
    *
    * @param handle the `handle` of an entry of {@link suspended}
-   * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs, or was answered), `CLOSED` in {@link asyncError}
+   * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs, was sent on, or was answered), `NO_TRANSACTION` (a reply or
+   *   branch of a call that waits by itself), `CLOSED` in {@link asyncError}
    * @throws TypeError for a handle that is none
    */
   cancel(handle: Handle): boolean {

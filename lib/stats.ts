@@ -75,7 +75,10 @@ export interface ProxyStats {
     completed: number;
     /** Ended by CANCEL, since the start. */
     cancelled: number;
-    /** Finals to INVITE that no ACK came for (timer H), since the start. */
+    /**
+     * Since the start: finals to INVITE that no ACK came for (timer H), branches that nothing came back for (B and F), CANCELs
+     * that nobody answered, and calls that nobody continued in time (`max_suspend`).
+     */
     timedOut: number;
   };
   /** Client transactions. */

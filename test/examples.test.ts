@@ -1,8 +1,13 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Child, ProxyProcess, runNode } from './support/child.ts';
 import { eventually } from './support/eventually.ts';
+import { SipCallee } from './support/udp-callee.ts';
 import { SipClient } from './support/udp-client.ts';
 
 const example = (name: string) => fileURLToPath(new URL(`../examples/${name}`, import.meta.url));
@@ -21,8 +26,8 @@ afterEach(async () => {
   proxy = undefined;
 });
 
-async function start(name: string): Promise<ProxyProcess> {
-  proxy = await ProxyProcess.start(example(name), { args: ['--listen', 'udp:127.0.0.1:0'] });
+async function start(name: string, env: NodeJS.ProcessEnv = {}): Promise<ProxyProcess> {
+  proxy = await ProxyProcess.start(example(name), { args: ['--listen', 'udp:127.0.0.1:0'], env });
   return proxy;
 }
 
@@ -46,7 +51,9 @@ function expectTimes(lines: readonly Line[], ms: number): void {
 
 describe('examples', () => {
   it('are all run here', () => {
-    const names = ['async-ms-route.mjs', 'async-sleep.mjs', 'call.mjs', 'resume.mjs', 'sipjs-engine.mjs'];
+    const names = [
+      'async-ms-route.mjs', 'async-sleep.mjs', 'call.mjs', 'relay.mjs', 'resume.mjs', 'sipjs-engine.mjs', 't-suspend.mjs',
+    ];
     expect(readdirSync(example('.')).sort()).toEqual(names);
   });
 
@@ -107,6 +114,119 @@ describe('examples', () => {
   it('call.mjs refuses what is no address', async () => {
     const ended = await runNode([example('call.mjs'), 'nowhere']);
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: 'expected an address as udp:127.0.0.1:5060, got nowhere\n' });
+  });
+
+  describe('that send on', () => {
+    let client: SipClient;
+    let callees: SipCallee[] = [];
+    let service: Server;
+    const lookedUp: string[] = [];
+    beforeEach(async () => {
+      callees = await Promise.all([SipCallee.open(), SipCallee.open()]);
+      lookedUp.length = 0;
+      service = createServer(({ url = '' }, response) => {
+        lookedUp.push(url);
+        const user = url.replace('/where/', '');
+        if (user === 'slow') return;
+        response.statusCode = user === 'alice' ? 200 : user === 'broken' ? 500 : 404;
+        response.end(user === 'alice' ? callees[0]!.address : '');
+      }).listen(0, '127.0.0.1');
+      await once(service, 'listening');
+    });
+    afterEach(async () => {
+      await client.close();
+      await Promise.all(callees.map((callee) => callee.close()));
+      service.closeAllConnections();
+      service.close();
+    });
+
+    async function relay(withNext = true): Promise<void> {
+      const next = withNext ? { RELAY_NEXT: callees[1]!.address } : {};
+      const { port } = await start('relay.mjs', { RELAY_TO: callees[0]!.address, ...next });
+      client = await SipClient.open({ port });
+    }
+    async function lookup(): Promise<void> {
+      const { port } = service.address() as AddressInfo;
+      client = await SipClient.open({ port: (await start('t-suspend.mjs', { LOOKUP_URL: `http://127.0.0.1:${port}/where/` })).port });
+    }
+    const invite = (user = 'alice') => client.request({ user, autoAck: true });
+
+    it('relay.mjs sends a call on, with its dialog', async () => {
+      callees[0]!.on('INVITE', [180, 200]).on('BYE', [200]);
+      await relay();
+      const call = invite();
+      const answer = await call.final();
+      expect(call.responses.map(({ status }) => status)).toEqual([100, 180, 200]);
+      const route = answer.header('record-route');
+      expect(route).toBe(`<sip:127.0.0.1:${proxy!.port};lr>`);
+      const { tag } = callees[0]!;
+      const headers = [`Route: ${route}`];
+      const bye = { method: 'BYE', ruri: callees[0]!.uri, toTag: tag, headers, callId: call.request.callId, cseq: 2 };
+      expect((await client.request(bye).final()).status).toBe(200);
+      expect((await callees[0]!.request('BYE')).header('route')).toBe('');
+      await callees[0]!.request('ACK');
+      expect(callees[1]!.requests).toEqual([]);
+    });
+
+    it.each([404, 480, 503])('relay.mjs tries the second target after %i', async (status) => {
+      callees[0]!.on('INVITE', [status]);
+      callees[1]!.on('INVITE', [200]);
+      await relay();
+      expect((await invite().final()).status).toBe(200);
+      expect((await callees[1]!.request('INVITE')).header('x-relayed')).toBe('again');
+    });
+
+    it('relay.mjs leaves a busy callee alone, and has no second target unless one is given', async () => {
+      callees[0]!.on('INVITE', [486]);
+      await relay();
+      expect((await invite().final()).status).toBe(486);
+      await proxy!.stop('SIGKILL');
+      await client.close();
+      callees[0]!.on('INVITE', [404]);
+      await relay(false);
+      expect((await invite().final()).status).toBe(404);
+      expect(callees[1]!.requests).toEqual([]);
+    });
+
+    it('relay.mjs passes CANCEL on', async () => {
+      await relay();
+      const call = invite();
+      const request = await callees[0]!.request('INVITE');
+      callees[0]!.answer(request, 180);
+      await call.response(({ status }) => status === 180, 5000);
+      callees[0]!.on('CANCEL', (cancel, callee) => {
+        callee.answer(cancel, 200);
+        callee.answer(request, 487);
+      });
+      expect((await call.cancel().final()).status).toBe(200);
+      expect((await call.final()).status).toBe(487);
+      expect(callees[1]!.requests).toEqual([]);
+    });
+
+    it('t-suspend.mjs goes where the service says', async () => {
+      callees[0]!.on('INVITE', [200]);
+      await lookup();
+      const call = invite();
+      expect((await call.final()).status).toBe(200);
+      expect(call.responses[0]!.status).toBe(100);
+      expect(lookedUp).toEqual(['/where/alice']);
+    });
+
+    it('t-suspend.mjs answers 404 for whom the service does not know, and 503 when it fails', async () => {
+      await lookup();
+      expect((await invite('nobody').final()).status).toBe(404);
+      const failed = await invite('broken').final();
+      expect([failed.status, failed.reason]).toEqual([503, 'Lookup Failed']);
+      expect(proxy!.child.stderr).toContain('broken: the service answered 500');
+    });
+
+    it('t-suspend.mjs answers 487 to a caller who does not wait for the service', async () => {
+      await lookup();
+      const call = invite('slow');
+      await eventually(() => lookedUp.length === 1);
+      expect((await call.cancel().final()).status).toBe(200);
+      expect((await call.final()).status).toBe(487);
+    });
   });
 
   describe('sipjs-engine.mjs', () => {
