@@ -133,7 +133,8 @@ export class MessageRelay<
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
-   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500.
+   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500, unless it has
+   *   sent the request somewhere else, or is a failure route: then the answer from there counts.
    * @throws TypeError for a target that is none
    */
   tRelay(target?: string): boolean {
@@ -251,9 +252,15 @@ export class MessageRelay<
     if (this.changes !== undefined && this.changes.onFailure !== NO_ROUTE) this.change().onFailure = NO_ROUTE;
   }
 
-  /** Behind a relay that failed and a script that did nothing about it. @returns whether there was a reply for that @internal */
+  /**
+   * Behind a relay that failed and a script that did nothing about it. Where others are asked, or have refused, their answer
+   * counts.
+   *
+   * @returns whether there was a reply for that
+   * @internal
+   */
   answerFailure(): boolean {
-    if (this.#failedCode === 0) return false;
+    if (this.#failedCode === 0 || this.#hasRelayed || this.routeType === ROUTE_TYPE.failure) return false;
     const { channel, logger } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, this.#failedCode, '', '', false);
     if (status !== STATUS.ok) return false;
