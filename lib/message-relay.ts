@@ -247,6 +247,13 @@ export class MessageRelay<
     return this.refuse(name);
   }
 
+  /** @internal */
+  protected override keepVariables(): number {
+    // For the route that the call is resumed in.
+    if (this.#hasRelayed && this.changes?.hasRelayed !== true) this.change().hasRelayed = true;
+    return super.keepVariables();
+  }
+
   /** A failure route is armed once. @internal */
   beginFailureRoute(): void {
     if (this.changes !== undefined && this.changes.onFailure !== NO_ROUTE) this.change().onFailure = NO_ROUTE;
@@ -260,7 +267,8 @@ export class MessageRelay<
    * @internal
    */
   answerFailure(): boolean {
-    if (this.#failedCode === 0 || this.#hasRelayed || this.routeType === ROUTE_TYPE.failure) return false;
+    const isElsewhere = this.#hasRelayed || (this.changes?.hasRelayed ?? false);
+    if (this.#failedCode === 0 || isElsewhere || this.routeType === ROUTE_TYPE.failure) return false;
     const { channel, logger } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, this.#failedCode, '', '', false);
     if (status !== STATUS.ok) return false;
@@ -307,7 +315,7 @@ export class MessageRelay<
   override end(): number {
     // exit() and drop() end the script; what it has set by then is set.
     const isOurs = this.state === RUN_STATE.running || this.state === RUN_STATE.givenUp;
-    if (isOurs && this.#hasRelayed) this.keepVariables();
+    if (isOurs && this.#hasRelayed) super.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
     const wanted = this.#wanted(this.changes?.ruri ?? null, this.du ?? '');
