@@ -132,7 +132,8 @@ export class MessageRelay<
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
-   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500.
+   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500, unless it has
+   *   sent the request somewhere else, or is a failure route: then the answer from there counts.
    * @throws TypeError for a target that is none
    */
   tRelay(target?: string): boolean {
@@ -245,14 +246,28 @@ export class MessageRelay<
     return this.refuse(name);
   }
 
+  /** @internal */
+  protected override keepVariables(): number {
+    // For the route that the call is resumed in.
+    if (this.#hasRelayed && this.changes?.hasRelayed !== true) this.change().hasRelayed = true;
+    return super.keepVariables();
+  }
+
   /** A failure route is armed once. @internal */
   beginFailureRoute(): void {
     if (this.changes !== undefined && this.changes.onFailure !== NO_ROUTE) this.change().onFailure = NO_ROUTE;
   }
 
-  /** Behind a relay that failed and a script that did nothing about it. @returns whether there was a reply for that @internal */
+  /**
+   * Behind a relay that failed and a script that did nothing about it. Where others are asked, or have refused, their answer
+   * counts.
+   *
+   * @returns whether there was a reply for that
+   * @internal
+   */
   answerFailure(): boolean {
-    if (this.#failedCode === 0) return false;
+    const isElsewhere = this.#hasRelayed || (this.changes?.hasRelayed ?? false);
+    if (this.#failedCode === 0 || isElsewhere || this.routeType === ROUTE_TYPE.failure) return false;
     const { channel, logger } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, this.#failedCode, '', '', false);
     if (status !== STATUS.ok) return false;
@@ -299,7 +314,7 @@ export class MessageRelay<
   override end(): number {
     // Behind exit() and drop(), too, the run is this thread's until it ends here.
     const isRunning = this.isRunHere;
-    if (isRunning && this.#hasRelayed) this.keepVariables();
+    if (isRunning && this.#hasRelayed) super.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
     const changes = isRunning ? this.changesMade : undefined;
