@@ -211,7 +211,7 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     Dispatch out(engine_, transport_);
     Lock lock(table_, id.index);
     const Task task{id.index, id.generation};
-    // Ours, but its transaction is over; what is meant for others goes on (RFC 3261 section 16.7 step 1).
+    // Ours, but its transaction is over.
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
                branch_in(id.index).sent == kNoPayload ||
                name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
@@ -227,7 +227,16 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
       }
     }
   }
-  if (is_stray) forward_stray(incoming, index);
+  if (is_stray) {
+    // Whoever called has a final reply by now, and a 2xx to an INVITE is the only other one that is any use to him.
+    const bool is_dialog =
+        index.method == Method::kInvite && index.status_code >= 200 && index.status_code < 300;
+    if (is_dialog) {
+      forward_stray(incoming, index);
+    } else {
+      transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
   pronounce(verdict);
 }
 
