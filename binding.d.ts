@@ -60,7 +60,7 @@ export interface Binding {
   readonly constants: Constants;
 
   /** Starts to put an engine together. Returns its number. */
-  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean): number;
+  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean, hasReplyRoute: boolean): number;
   /** Before engineBuild. A sourceRate of 0 sets no limit on requests per source. */
   engineLimits(engine: number, maxHeaders: number, maxLineBytes: number, maxVias: number, sourceRate: number, sourceBurst: number): void;
   /** Returns the group's number: 0, 1, 2 … in the order of calls. Before engineBuild. */

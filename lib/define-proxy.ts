@@ -198,6 +198,11 @@ interface RouteBlocks<
 > {
   /** Runs for every new request (Kamailio's `request_route`). Required unless `modparam.async.mode` is 1. */
   requestRoute?: Handler;
+  /**
+   * Runs for every reply to what was sent on, before the reply route that `tOnReply` armed (Kamailio's `reply_route`). A reply
+   * that belongs to no transaction goes its way without it.
+   */
+  replyRoute?: Handler;
   /** Route blocks, which suspending functions name (Kamailio's `route[NAME]`). */
   route?: Routes<RouteName, Handler>;
   /** Run when a transaction fails, if armed with `tOnFailure` (`failure_route[NAME]`). */

@@ -1,6 +1,5 @@
 import { native } from './binding.ts';
 import type { ErrorName } from './errors.ts';
-import { RUN_STATE } from './message-run.ts';
 import { MessageVariables } from './message-variables.ts';
 import { checkText, checkUri, describe } from './tm/arguments.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
@@ -194,7 +193,7 @@ export class MessageRelay<
 
   /** @internal */
   #wanted(ruri: string | null, destination: string) {
-    const { changes, runtime } = this;
+    const { runtime, changesMade: changes } = this;
     return [
       runtime.channel,
       this.index,
@@ -313,14 +312,14 @@ export class MessageRelay<
 
   /** The route has returned or thrown. @returns the outcome for the addon @internal */
   override end(): number {
-    // exit() and drop() end the script; what it has set by then is set.
-    const isOurs = this.state === RUN_STATE.running || this.state === RUN_STATE.givenUp;
-    if (isOurs && this.#hasRelayed) super.keepVariables();
+    // Behind exit() and drop(), too, the run is this thread's until it ends here.
+    const isRunning = this.isRunHere;
+    if (isRunning && this.#hasRelayed) super.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
-    const wanted = this.#wanted(this.changes?.ruri ?? null, this.du ?? '');
-    const hasEdits = isOurs && this.changes !== undefined;
-    if (this.kindOfRun === 'reply' && isOurs) this.shareVariables();
+    const changes = isRunning ? this.changesMade : undefined;
+    const wanted = this.#wanted(changes?.ruri ?? null, changes?.du ?? '');
+    if (this.kindOfRun === 'reply' && isRunning) this.shareVariables();
     const outcome = super.end();
     if (outcome !== OUTCOME.ended) return outcome;
     if (this.kindOfRun === 'branch') {
@@ -328,7 +327,7 @@ export class MessageRelay<
       if (status === STATUS.unresolved) sendWhenResolved(this.runtime, this.index, this.generation, native.branchTarget());
       return OUTCOME.pending;
     }
-    if (!hasEdits) return outcome;
+    if (changes === undefined) return outcome;
     const [channel, index, generation, , , removed, appended, body] = wanted;
     native.replyForward(channel, index, generation, removed, appended, body);
     return OUTCOME.pending;

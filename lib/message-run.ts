@@ -102,6 +102,11 @@ export class MessageRun extends MessageReader {
     throw makeError(this.state === RUN_STATE.ended ? 'STALE_HANDLE' : 'SUSPENDED');
   }
 
+  /** Whether nobody else can have the call: the script runs, or has just ended itself. @internal */
+  protected get isRunHere(): boolean {
+    return this.state === RUN_STATE.running || this.state === RUN_STATE.givenUp;
+  }
+
   /**
    * Data tasks and events do nothing to the call, so a script that goes on behind its suspension may still start them.
    *
@@ -182,6 +187,17 @@ export class MessageRun extends MessageReader {
   /** Whether nothing needs to be sent any more. @internal */
   get isSettled(): boolean {
     return this.settled;
+  }
+
+  /**
+   * Between two routes that run for one message: `exit()` has ended the first only, `drop()` and a suspension end both.
+   *
+   * @returns whether the second runs
+   * @internal
+   */
+  goOnBehindExit(): boolean {
+    if (this.state === RUN_STATE.givenUp && !this.#dropped) this.state = RUN_STATE.running;
+    return this.state === RUN_STATE.running;
   }
 
   /** The handler has returned a promise: from now on the call may be ended from outside between two statements. @internal */

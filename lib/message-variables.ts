@@ -1,5 +1,5 @@
 import { native } from './binding.ts';
-import { MessageRun, RUN_STATE } from './message-run.ts';
+import { MessageRun } from './message-run.ts';
 import { checkText, checkUri, describe, headerLine } from './tm/arguments.ts';
 import type { Flags } from './variables/flags.ts';
 import { TransactionVariables } from './variables/transaction-variables.ts';
@@ -32,16 +32,17 @@ export class MessageVariables extends MessageRun {
   }
 
   #makeVariables(stored: Uint8Array | null): TransactionVariables {
-    return new TransactionVariables(stored, () => this.mustBeLive());
+    return TransactionVariables.load(stored, () => this.mustBeLive());
   }
 
   /** What an earlier run of the call left; `undefined` when that is nothing. */
   #loadVariables(): TransactionVariables | undefined {
-    if (this.routeType === ROUTE_TYPE.reply && !this.hasStored && this.state === RUN_STATE.running) {
+    if (!this.isRunHere) return undefined;
+    if (this.routeType === ROUTE_TYPE.reply && !this.hasStored) {
       const shared = native.variablesShared(this.runtime.channel, this.index, this.generation);
       return TransactionVariables.ofReply(shared, () => this.mustBeLive());
     }
-    if (!this.hasStored || this.state !== RUN_STATE.running) return undefined;
+    if (!this.hasStored) return undefined;
     const stored = native.variablesLoad(this.runtime.channel, this.index, this.generation);
     return stored === null ? undefined : this.#makeVariables(stored);
   }
@@ -55,6 +56,11 @@ export class MessageVariables extends MessageRun {
   protected get changes(): MessageChanges | undefined {
     this.#kept ??= this.#loadVariables();
     return this.#kept?.changes;
+  }
+
+  /** The same at the end of a run, where what nobody has asked for is not loaded any more. @internal */
+  protected get changesMade(): MessageChanges | undefined {
+    return this.#kept === undefined && !this.hasStored ? undefined : this.changes;
   }
 
   /** Variables with one or several values for each name (`$avp(name)`); see docs/variables.md for where they live. */

@@ -277,6 +277,7 @@ function createEngine(config: ProxyConfig): number {
     tm.frTimerMs,
     tm.frInvTimerMs,
     config.routes.eventRoute.includes(CANCEL_EVENT),
+    config.routes.replyRoute,
   );
   const { rate, burst } = config.maxRequestsPerSource ?? { rate: 0, burst: 0 };
   native.engineLimits(engine, config.maxHeaders, config.maxLineBytes, config.maxVias, rate, burst);

@@ -16,6 +16,7 @@ export interface Runtime {
   readonly config: ProxyConfig;
   readonly logger: Logger;
   readonly requestRoute: RouteHandler | undefined;
+  readonly replyRoute: RouteHandler | undefined;
   /** Failure, reply and branch routes by number, as `routes`. */
   readonly failureRoutes: readonly (RouteHandler | undefined)[];
   readonly onreplyRoutes: readonly (RouteHandler | undefined)[];
@@ -83,6 +84,7 @@ export function makeRuntime(
     config,
     logger,
     requestRoute: definition.requestRoute,
+    replyRoute: definition.replyRoute,
     routes: handlersOf(routes.route, definition.route),
     routeNumbers: numbersOf(routes.route),
     failureRoutes: handlersOf(routes.failureRoute, definition.failureRoute),

@@ -5,7 +5,7 @@ import { native } from './binding.ts';
 import { Message, SCRIPT_END } from './message.ts';
 import { CANCEL_EVENT } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
-import { ROUTE_TYPE } from './tm/route-type.ts';
+import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
 import type { RouteType } from './tm/route-type.ts';
 import { TaskRoom } from './workers/room.ts';
 
@@ -91,9 +91,9 @@ export class Script {
       return this.#run(message, this.#runtime.failureRoutes[route]);
     }
     if (kind === RECORD.reply) {
-      const name = routes.onreplyRoute[route]!;
+      const name = routes.onreplyRoute[route] ?? 'replyRoute';
       const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
-      return this.#run(message, this.#runtime.onreplyRoutes[route]);
+      return this.#run(message, this.#replyHandler(route));
     }
     if (kind === RECORD.cancel) {
       const message = new Message(this.#runtime, index, generation, method, CANCEL_EVENT);
@@ -119,6 +119,32 @@ export class Script {
       setImmediate(() => this.#settle(message, () => this.#end(message)));
     }
     return OUTCOME.pending;
+  }
+
+  /** The reply route that runs for all, and behind it the one that was armed. Ending the first does not end the second. */
+  #replyHandler(route: number): RouteHandler | undefined {
+    const { replyRoute, onreplyRoutes } = this.#runtime;
+    if (replyRoute === undefined) return onreplyRoutes[route];
+    if (route === NO_ROUTE) return replyRoute;
+    const armed = onreplyRoutes[route];
+    const goOn = (message: Message) => (message.goOnBehindExit() ? armed?.(message) : undefined);
+    const goOnIfEnded = (message: Message, error: unknown) => {
+      if (error !== SCRIPT_END) throw error;
+      return goOn(message);
+    };
+    return (message) => {
+      let result: unknown;
+      try {
+        result = replyRoute(message);
+      } catch (error) {
+        return goOnIfEnded(message, error);
+      }
+      if (!isThenable(result)) return goOn(message);
+      return Promise.resolve(result).then(
+        () => goOn(message),
+        (error: unknown) => goOnIfEnded(message, error),
+      );
+    };
   }
 
   #run(message: Message, handler: RouteHandler | undefined): number {

@@ -72,6 +72,7 @@ describe('a definition that says nothing', () => {
         branchRoute: [],
         eventRoute: [],
         requestRoute: true,
+        replyRoute: false,
       },
     });
   });
@@ -190,6 +191,7 @@ describe('a definition that says everything', () => {
         branchRoute: ['BRANCH'],
         eventRoute: ['core:tkv', 'core:pre-routing', 'tm:local-request', 'tm:canceled'],
         requestRoute: true,
+        replyRoute: false,
       },
     });
   });

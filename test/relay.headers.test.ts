@@ -320,6 +320,27 @@ describe('branches', () => {
   });
 });
 
+describe.skipIf(withReference)('what a route changed', () => {
+  const scene = useRelay();
+
+  it.each(['reply-exit', 'reply-later-exit'])('is in the reply though its route ended by exit(): %s', async (user) => {
+    const call = scene.call(user);
+    const invite = await scene.callee.request('INVITE');
+    scene.callee.answer(invite, 180);
+    scene.callee.answer(invite, 404);
+    expect((await call.final()).header('x-reply')).toBe('404');
+    expect(call.responses.find(({ status }) => status === 180)?.header('x-reply')).toBe('180');
+    await scene.proxy.callsEnd();
+  });
+
+  it('is in the branch though its route ended by exit()', async () => {
+    scene.callee.on('INVITE', [404]);
+    await scene.call('branch-exit').final();
+    expect(scene.callee.of('INVITE')[0]!.header('x-branch')).toMatch(/^sip:branch-exit@/);
+    await scene.proxy.callsEnd();
+  });
+});
+
 describe('stateless forwarding', () => {
   const scene = useRelay();
 

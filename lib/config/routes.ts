@@ -7,7 +7,7 @@ import { isRecord } from './read.ts';
 export const ROUTE_TABLES = ['route', 'failureRoute', 'onreplyRoute', 'branchRoute', 'eventRoute'] as const;
 
 /** The members of a definition that hold code. */
-export const ROUTE_KEYS = ['requestRoute', ...ROUTE_TABLES] as const;
+export const ROUTE_KEYS = ['requestRoute', 'replyRoute', ...ROUTE_TABLES] as const;
 
 /** The events that the proxy itself raises; `asyncTkvEvcb` may name one more. */
 export const KNOWN_EVENTS = ['core:tkv', 'core:pre-routing', 'tm:local-request', 'tm:canceled'] as const;
@@ -20,6 +20,7 @@ export interface RouteNames {
   branchRoute: string[];
   eventRoute: string[];
   requestRoute: boolean;
+  replyRoute: boolean;
 }
 
 /** Reads one table of route blocks. @returns their names */
@@ -39,14 +40,15 @@ export function readTable(input: unknown, path: Path, faults: Faults): string[] 
 
 /** Reads the route blocks of a definition. */
 export function readRoutes(definition: Record<string, unknown>, faults: Faults): RouteNames {
-  const { requestRoute } = definition;
-  if (requestRoute !== undefined && typeof requestRoute !== 'function') {
-    faults.add(['requestRoute'], mismatch('a function', requestRoute));
+  const { requestRoute, replyRoute } = definition;
+  for (const [name, handler] of Object.entries({ requestRoute, replyRoute })) {
+    if (handler !== undefined && typeof handler !== 'function') faults.add([name], mismatch('a function', handler));
   }
   const [route, failureRoute, onreplyRoute, branchRoute, eventRoute] = ROUTE_TABLES.map((table) =>
     readTable(definition[table], [table], faults),
   ) as [string[], string[], string[], string[], string[]];
-  return { route, failureRoute, onreplyRoute, branchRoute, eventRoute, requestRoute: requestRoute !== undefined };
+  const has = { requestRoute: requestRoute !== undefined, replyRoute: replyRoute !== undefined };
+  return { route, failureRoute, onreplyRoute, branchRoute, eventRoute, ...has };
 }
 
 /** Refuses event routes that no event will ever run. */

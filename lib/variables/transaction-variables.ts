@@ -47,12 +47,7 @@ export class TransactionVariables {
   readonly #xavp: Map<string, NestedValue[]>;
   #isChanged = false;
 
-  /**
-   * @param stored what {@link serialize} gave when the call was suspended; `null` for a new one
-   * @param mayChange throws when nothing may be changed any more
-   */
-  constructor(stored: Uint8Array | null, mayChange: () => void) {
-    const [avp, xavp, flags, changes, requestChanges] = stored === null ? fresh() : (deserialize(stored) as Stored);
+  private constructor([avp, xavp, flags, changes, requestChanges]: Stored, mayChange: () => void) {
     const beforeChange = () => {
       mayChange();
       this.noteChange();
@@ -66,10 +61,18 @@ export class TransactionVariables {
     this.#requestChanges = requestChanges;
   }
 
+  /**
+   * @param stored what {@link serialize} gave when the call was suspended; `null` for a new one
+   * @param mayChange throws when nothing may be changed any more
+   */
+  static load(stored: Uint8Array | null, mayChange: () => void): TransactionVariables {
+    return new TransactionVariables(read(stored), mayChange);
+  }
+
   /** For a reply: the variables are the transaction's, the changes are those of the reply. */
   static ofReply(stored: Uint8Array | null, mayChange: () => void): TransactionVariables {
-    const [avp, xavp, flags, changes] = stored === null ? fresh() : (deserialize(stored) as Stored);
-    return new TransactionVariables(serialize([avp, xavp, flags, noChanges(), changes] satisfies Stored), mayChange);
+    const [avp, xavp, flags, changes] = read(stored);
+    return new TransactionVariables([avp, xavp, flags, noChanges(), changes], mayChange);
   }
 
   /** Whether something was set since they were read. */
@@ -114,8 +117,8 @@ function noChanges(): MessageChanges {
   };
 }
 
-function fresh(): Stored {
-  return [new Map(), new Map(), 0, noChanges(), null];
+function read(stored: Uint8Array | null): Stored {
+  return stored === null ? [new Map(), new Map(), 0, noChanges(), null] : (deserialize(stored) as Stored);
 }
 
 /** What comes out of storage can be changed again; what is handed out must not be. */

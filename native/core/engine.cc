@@ -263,11 +263,12 @@ Status Engine::resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t r
   return Status::kOk;
 }
 
-Status Engine::take_back(Task task, uint32_t suspension) {
+Status Engine::take_back(Task task, uint32_t suspension, uint32_t thread) {
   const Status status = slots_.claim(task.index, task.generation, suspension);
   if (status != Status::kOk) return status;
   counters.suspended.fetch_sub(1, std::memory_order_relaxed);
   note_withdrawn();
+  note_thread(task, thread);
   return Status::kOk;
 }
 
@@ -364,11 +365,16 @@ Status Engine::begin_run(Task task, uint32_t thread, uint64_t now) {
   // A suspension number above 0 tells a resumed call from a new one.
   if (slots_.word(task.index).suspension() != 0) counters.suspended.fetch_sub(1, std::memory_order_relaxed);
   slot.action_ns = now;
+  note_thread(task, thread);
+  return Status::kOk;
+}
+
+void Engine::note_thread(Task task, uint32_t thread) {
+  Slot& slot = slots_.at(task.index);
   // Pairs with conclude(): it sets the flag, then reads the thread; we set the thread, then read the flag. One of the
   // two sees the other, so a call that is cancelled just now is told to somebody.
   slot.thread.store(thread, std::memory_order_seq_cst);
   if (Word(slot.word.load(std::memory_order_seq_cst)).has(Word::kAnswered)) (void)post(thread, task);
-  return Status::kOk;
 }
 
 Status Engine::conclude(Task task, uint64_t flags, Run& was) {

@@ -92,8 +92,8 @@ class Engine {
   Status resume_with(Task task, uint32_t suspension, uint64_t now, uint16_t route, uint16_t group,
                      uint32_t thread, bool& begun, Prepare&& prepare);
 
-  // Back to running, by the very run that suspended it so.
-  Status take_back(Task task, uint32_t suspension);
+  // Back to running in `thread`, by the very run that suspended it so.
+  Status take_back(Task task, uint32_t suspension, uint32_t thread);
 
   // A call that is idle or relayed is to run `route` in `thread`. In two parts, because the step is made under a lock and
   // nobody is woken under one: launch(), then, without the lock, deliver(). kSlotsExhausted: no timer node is left.
@@ -157,6 +157,8 @@ class Engine {
   void insert(uint32_t node, uint64_t due_tick);
   void offer_again(uint32_t node, Task task, uint64_t tick);
   void run_ticker();
+  // Of a call that runs in `thread` now.
+  void note_thread(Task task, uint32_t thread);
   // A suspension has ended before its time; its node stays in the wheel.
   void note_withdrawn();
   bool is_stale(uint32_t node_index);

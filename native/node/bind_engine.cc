@@ -42,7 +42,7 @@ void* hook_argument(uint32_t number) {
 }
 
 napi_value create(napi_env env, napi_callback_info info) {
-  const Args<11> args(env, info);
+  const Args<12> args(env, info);
   auto entry = std::make_shared<EngineEntry>();
   entry->config.receivers = args.u32(0);
   entry->config.addresses = args.u32(7);
@@ -56,6 +56,7 @@ napi_value create(napi_env env, napi_callback_info info) {
   transactions.fr_ms = args.u32(8);
   transactions.fr_inv_ms = args.u32(9);
   transactions.has_cancel_event = args.boolean(10);
+  transactions.has_reply_route = args.boolean(11);
   const uint32_t number = Hub::instance().add(std::move(entry));
   napi_add_env_cleanup_hook(env, on_environment_end, hook_argument(number));
   return make_u32(env, number);

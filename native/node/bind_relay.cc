@@ -210,7 +210,8 @@ napi_value suspend_undo(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env, channel->transactions().undo_suspension(task_of(args), args.u32(3)));
+  return make_status(
+      env, channel->transactions().undo_suspension(task_of(args), args.u32(3), channel->place().thread));
 }
 
 napi_value continue_with(napi_env env, napi_callback_info info) {

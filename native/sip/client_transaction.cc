@@ -215,8 +215,16 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
                branch_in(id.index).sent == kNoPayload ||
                name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
+    const ReplyView reply{incoming.data, incoming.size, &index, kNoPayload};
     if (!is_stray && id.attempt == branch_in(id.index).attempt) {
-      take_reply(id.index, {incoming.data, incoming.size, &index, kNoPayload}, out, verdict);
+      take_reply(id.index, reply, out, verdict);
+    } else if (!is_stray && is_invite(slots_.at(id.index)) && index.method == Method::kInvite) {
+      // Of an address that was given up for the next one. It may have accepted all the same; if not, it wants its ACK.
+      if (index.status_code >= 300) {
+        send_late_ack(id.index, id.attempt, reply, incoming.from, out);
+      } else if (index.status_code >= 200) {
+        take_late_success(id.index, reply, out, verdict);
+      }
     }
   }
   if (is_stray) forward_stray(incoming, index);
@@ -240,7 +248,7 @@ void TransactionLayer::take_reply(uint32_t index, const ReplyView& reply, Dispat
   if (own.state == BranchState::kUnsent) return;
   if (own.state == BranchState::kCompleted || own.state == BranchState::kAccepted) {
     // A repetition, or what comes after we gave up. Every 2xx to an INVITE goes to the caller, who alone can acknowledge it.
-    if (invite && success) pass_success(index, reply, {}, out, verdict);
+    if (invite && success) take_late_success(index, reply, out, verdict);
     if (invite && code >= 300) send_ack(index, *reply.index, reply.data, out);
     return;
   }
@@ -250,8 +258,8 @@ void TransactionLayer::take_reply(uint32_t index, const ReplyView& reply, Dispat
     if (invite) {
       own.interval_ms = 0;
       // Timer C begins anew with each provisional reply but 100 (16.7 step 2), unless the call is being cancelled.
-      if ((is_first || code != 100) && own.cancel != CancelState::kSent)
-        own.give_up_tick = tick_in(config_.fr_inv_ms);
+      const bool is_cancelled = own.cancel == CancelState::kSent || own.cancel == CancelState::kAnswered;
+      if ((is_first || code != 100) && !is_cancelled) own.give_up_tick = tick_in(config_.fr_inv_ms);
       if (own.cancel == CancelState::kWanted) send_cancel(index, out);
     } else if (own.interval_ms != 0) {
       own.interval_ms = config_.t2_ms;
@@ -279,12 +287,39 @@ void TransactionLayer::take_reply(uint32_t index, const ReplyView& reply, Dispat
   if (!offer_reply(index, reply, out)) pass_on(index, reply, {}, out, verdict);
 }
 
+// A 2xx to an INVITE behind the first, or when the branch was given up. A repetition does not overtake the first one while
+// that is with a script, and is what the script has made of it.
+void TransactionLayer::take_late_success(uint32_t index, const ReplyView& reply, Dispatch& out,
+                                         Verdict& verdict) {
+  const StoredBranch& own = branch_in(index);
+  const std::string_view tag = reply.index->to.tag.of(reply.data);
+  for (uint32_t i = 0; i < own.waiting_count; ++i) {
+    const StoredMessage& waiting = message_in(payloads_, own.waiting[i]);
+    const uint16_t code = waiting.index.status_code;
+    if (code >= 200 && code < 300 && waiting.index.to.tag.of(waiting.data()) == tag) return;
+  }
+  if (const PayloadRef ref = slots_.at(index).reply; ref != kNoPayload) {
+    const StoredReply& kept = reply_in(payloads_, ref);
+    MessageIndex kept_index;
+    if (kept.code < 300 &&
+        index_message(kept.data(), kept.size, config_.index_limits(), kept_index) == IndexStatus::kOk &&
+        kept_index.to.tag.of(kept.data()) == tag) {
+      out.send(kept.to, kept.data(), kept.size);
+      return;
+    }
+  }
+  if (!offer_reply(index, reply, out)) pass_success(index, reply, {}, out, verdict);
+}
+
 bool TransactionLayer::offer_reply(uint32_t index, const ReplyView& reply, Dispatch& out) {
   StoredBranch& own = branch_in(index);
-  if (own.on_reply == kNoRoute || own.is_done) return false;
-  // The last place is kept for the final reply.
-  const bool is_final = reply.index->status_code >= 200;
-  if (own.waiting_count + (is_final ? 0u : 1u) >= StoredBranch::kMostWaiting) return !is_final;
+  const uint16_t code = reply.index->status_code;
+  const bool is_final = code >= 200;
+  const bool is_dialog = is_invite(slots_.at(index)) && is_final && code < 300;
+  const bool has_route = own.on_reply != kNoRoute || config_.has_reply_route;
+  if (!has_route || (own.is_done && !is_dialog)) return false;
+  // The last place is kept for the final reply. A 2xx to an INVITE comes again by itself.
+  if (own.waiting_count + (is_final ? 0u : 1u) >= StoredBranch::kMostWaiting) return !is_final || is_dialog;
   const PayloadRef ref = payloads_.try_allocate(sizeof(StoredMessage) + reply.size);
   if (ref == kNoPayload) return false;
   StoredMessage& stored = message_in(payloads_, ref);

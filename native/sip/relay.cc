@@ -86,7 +86,7 @@ Status TransactionLayer::check_may_relay(Task task) {
   return call != nullptr && call->is_cancelled ? Status::kCancelled : Status::kOk;
 }
 
-Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run run, uint32_t thread,
+Status TransactionLayer::add_branch(Task task, const RelayRequest& request, bool has_route, uint32_t thread,
                                     Task& out) {
   Slot& parent = slots_.at(task.index);
   const StoredMessage& source = message_in(payloads_, parent.request);
@@ -99,11 +99,11 @@ Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run 
   const PayloadRef data = payloads_.try_allocate(sizeof(StoredBranch));
   // A branch route may go on when the call has ended, so it has the request for itself.
   const size_t copy_bytes = sizeof(StoredMessage) + source.size;
-  const PayloadRef copy = run == Run::kRunning ? payloads_.try_allocate(copy_bytes) : kNoPayload;
+  const PayloadRef copy = has_route ? payloads_.try_allocate(copy_bytes) : kNoPayload;
   const Hash128 key = table_.key_of(task.index);
   uint32_t generation = 0;
   uint32_t index = kNone;
-  if (data != kNoPayload && (copy != kNoPayload || run != Run::kRunning)) {
+  if (data != kNoPayload && (copy != kNoPayload || !has_route)) {
     auto* branch = new (payloads_.data(data)) StoredBranch{};
     branch->parent = task.index;
     branch->parent_generation = task.generation;
@@ -137,8 +137,9 @@ Status TransactionLayer::add_branch(Task task, const RelayRequest& request, Run 
     return Status::kSlotsExhausted;
   }
   out = Task{index, generation};
-  (void)slots_.step(index, generation, Run::kReceived, run);
-  if (run == Run::kRunning) slots_.at(index).thread.store(thread, std::memory_order_relaxed);
+  // Running until it is built, route or not: a call that ends meanwhile must not release it under our hands.
+  (void)slots_.step(index, generation, Run::kReceived, Run::kRunning);
+  slots_.at(index).thread.store(thread, std::memory_order_relaxed);
 
   Lock lock(table_, task.index);
   const Word word = slots_.word(task.index);
@@ -214,24 +215,35 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
   return status;
 }
 
-Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built) {
+Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built, bool has_route) {
   Status status = built;
+  Verdict verdict;
   {
     Dispatch out(engine_, transport_);
     Lock lock(table_, branch.index);
     StoredBranch& own = branch_in(branch.index);
     own.sent = sent;
-    if (waiting_parent(own) == kNone || own.is_done) {
-      // The call ended, or its time was up, while the branch was made.
+    free_request(branch.index);
+    slots_.at(branch.index).route_type = static_cast<uint8_t>(RouteType::kReply);
+    Word before(0);
+    (void)slots_.end_run(branch.index, branch.generation, before);
+    const bool is_wanted = waiting_parent(own) != kNone && !own.is_done;
+    if (!is_wanted) {
+      // The call ended, or the branch's time was up, while it was made.
       status = Status::kCancelled;
-    }
-    if (status == Status::kOk) {
+      own.state = BranchState::kCompleted;
+      own.give_up_tick = tick_in(0);
+      arm_branch(branch.index, out);
+    } else if (status == Status::kOk) {
       start_client(branch.index, out);
     } else if (status == Status::kUnresolved) {
       own.give_up_tick = tick_in(config_.fr_ms);
       arm_branch(branch.index, out);
+    } else if (has_route) {
+      end_branch(branch.index, 500, kNoPayload, out, verdict);
+      arm_branch(branch.index, out);
     } else {
-      // Released by its timer, like any other.
+      // The script is told. Released by its timer, like any other.
       own.state = BranchState::kCompleted;
       own.is_discarded = true;
       own.is_done = true;
@@ -239,6 +251,7 @@ Status TransactionLayer::send_branch(Task branch, PayloadRef sent, Status built)
       arm_branch(branch.index, out);
     }
   }
+  pronounce(verdict);
   return status;
 }
 
@@ -249,21 +262,23 @@ Status TransactionLayer::relay(Task task, const RelayRequest& request, Task& bra
   if (is_message(task) && slot.method == static_cast<uint8_t>(Method::kAck)) return forward(task, request);
   if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
   send_trying(task);
-  if (const Status status = add_branch(task, request, Run::kIdle, kNone, branch); status != Status::kOk)
+  if (const Status status = add_branch(task, request, false, kNone, branch); status != Status::kOk)
     return status;
+  slot.trying |= kMade;
   slot.action_ns = core::now_ns();
   Hop to;
   PayloadRef sent = kNoPayload;
   const Status built = build_branch(message_in(payloads_, slot.request), request, branch, to, sent);
-  return send_branch(branch, sent, built);
+  return send_branch(branch, sent, built, false);
 }
 
 Status TransactionLayer::open_branch(Task task, const RelayRequest& request, uint32_t thread, Task& branch) {
   if (const Status refusal = check_may_relay(task); refusal != Status::kOk) return refusal;
   if (slots_.at(task.index).method == static_cast<uint8_t>(Method::kAck)) return Status::kNoTransaction;
   send_trying(task);
-  const Status status = add_branch(task, request, Run::kRunning, thread, branch);
+  const Status status = add_branch(task, request, true, thread, branch);
   if (status != Status::kOk) return status;
+  slots_.at(task.index).trying |= kMade;
   // A branch route that never ends must not keep the call for ever.
   Dispatch out(engine_, transport_);
   Lock lock(table_, branch.index);
@@ -277,20 +292,15 @@ Status TransactionLayer::relay_branch(Task branch, const RelayRequest& request) 
   if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch)) return Status::kStaleHandle;
   Slot& slot = slots_.at(branch.index);
   if (slots_.word(branch.index).run() != Run::kRunning) return Status::kAlreadySuspended;
+  if (slot.route_type != static_cast<uint8_t>(RouteType::kBranch)) return Status::kNoTransaction;
   Hop to;
   PayloadRef sent = kNoPayload;
   const Status built = build_branch(message_in(payloads_, slot.request), request, branch, to, sent);
   {
     Lock lock(table_, branch.index);
     branch_in(branch.index).on_reply = request.on_reply;
-    free_request(branch.index);
-    slot.route_type = static_cast<uint8_t>(RouteType::kReply);
-    Word before(0);
-    (void)slots_.end_run(branch.index, branch.generation, before);
   }
-  if (built == Status::kOk || built == Status::kUnresolved) return send_branch(branch, sent, built);
-  (void)fail_branch(branch, 500);
-  return built;
+  return send_branch(branch, sent, built, true);
 }
 
 PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
@@ -347,6 +357,23 @@ PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
   return kNoPayload;
 }
 
+// With the Via of that attempt, which is all that was another then.
+void TransactionLayer::send_late_ack(uint32_t index, uint8_t attempt, const ReplyView& reply, const Hop& to,
+                                     Dispatch& out) {
+  const StoredBranch& own = branch_in(index);
+  const StoredMessage& sent = message_in(payloads_, own.sent);
+  char* bytes = scratch_buffer();
+  const std::string_view to_value = reply.index->to.value.of(reply.data);
+  std::string ack(bytes, build_ack(sent.data(), sent.size, sent.index, to_value, bytes, kMaxReplyBytes));
+  const std::string_view via = sent.index.via.value.of(sent.data());
+  const size_t at = ack.find(via);
+  if (at == std::string::npos) return;
+  char value[kMostViaBytes];
+  const KeyMaker::BranchId id{index, slots_.word(index).generation(), attempt};
+  ack.replace(at, via.size(), value, write_via(to.socket, id, own.mark, value));
+  out.send(to, ack.data(), ack.size());
+}
+
 bool TransactionLayer::try_next_hop(uint32_t index, Dispatch& out) {
   StoredBranch& own = branch_in(index);
   if (own.hops == kNoPayload || own.sent == kNoPayload) return false;
@@ -358,7 +385,10 @@ bool TransactionLayer::try_next_hop(uint32_t index, Dispatch& out) {
     // Another branch parameter for each address: to the other side these are different transactions (RFC 3263 section 4.3).
     ++own.attempt;
     const PayloadRef next = readdressed(index, to);
-    if (next == kNoPayload) return false;
+    if (next == kNoPayload) {
+      --own.attempt;  // what was sent last may still be answered
+      return false;
+    }
     payloads_.free(own.sent);
     own.sent = next;
     start_client(index, out);
@@ -412,6 +442,7 @@ Status TransactionLayer::fail_branch(Task branch, uint16_t code) {
     Lock lock(table_, branch.index);
     if (!slots_.is_current(branch.index, branch.generation) || !is_branch(branch))
       return Status::kStaleHandle;
+    if (branch_in(branch.index).state != BranchState::kUnsent) return Status::kCancelled;
     end_branch(branch.index, code, kNoPayload, out, verdict);
     arm_branch(branch.index, out);
   }

@@ -86,29 +86,36 @@ void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, cons
   }
   own.is_done = true;
   own.status = reply.index->status_code;
+  Slot& slot = slots_.at(index);
+  const bool invite = slot.method == static_cast<uint8_t>(Method::kInvite);
   const uint32_t parent = waiting_parent(own);
+  Hop to;
   if (parent != kNone) {
+    to = call_in(parent)->upstream;
     verdict.parent = Task{parent, own.parent_generation};
     verdict.code = own.status;
-    verdict.to = call_in(parent)->upstream;
+    verdict.to = to;
     verdict.is_relayed = true;
-    verdict.is_invite = slots_.at(index).method == static_cast<uint8_t>(Method::kInvite);
+    verdict.is_invite = invite;
     verdict.bytes.assign(bytes, size);
-    return;
+  } else {
+    // The call has its answer. Another 2xx to an INVITE makes another dialog, which only the caller can end.
+    ViaIndex via;
+    if (!invite) return;
+    const bool is_known =
+        slots_.word(own.parent).generation() == own.parent_generation && call_in(own.parent) != nullptr;
+    if (is_known) {
+      to = call_in(own.parent)->upstream;
+    } else if (!second_via(reply.data, reply.size, *reply.index, via) || !via_target(reply.data, via, to) ||
+               !listeners_.choose_socket(message_in(payloads_, own.sent).from, to)) {
+      return;
+    }
+    out.send(to, bytes, size);
   }
-  // The call has its answer. Another 2xx to an INVITE makes another dialog, which only the caller can end.
-  ViaIndex via;
-  Hop to;
-  if (slots_.at(index).method != static_cast<uint8_t>(Method::kInvite)) return;
-  if (const bool known =
-          slots_.word(own.parent).generation() == own.parent_generation && call_in(own.parent) != nullptr;
-      known) {
-    to = call_in(own.parent)->upstream;
-  } else if (!second_via(reply.data, reply.size, *reply.index, via) || !via_target(reply.data, via, to) ||
-             !listeners_.choose_socket(message_in(payloads_, own.sent).from, to)) {
-    return;
-  }
-  out.send(to, bytes, size);
+  if (!invite || own.on_reply == kNoRoute) return;
+  // Repetitions of it are what the script has made of it.
+  payloads_.free(slot.reply);
+  slot.reply = keep_reply(bytes, size, own.status, to);
 }
 
 void TransactionLayer::end_branch(uint32_t index, uint16_t status, PayloadRef reply, Dispatch& out,
@@ -238,8 +245,9 @@ bool TransactionLayer::cancel_relayed(uint32_t parent, Dispatch& out, Verdict& v
     StoredBranch& own = branch_in(index);
     if (own.is_done) return;
     cancel_branch(index, out);
-    // Where nothing has come back nothing can be cancelled yet, and the caller need not wait for that.
-    if (own.state == BranchState::kProceeding) return;
+    // Where nothing has come back nothing can be cancelled yet, and the caller need not wait for that. A 2xx that is with a
+    // script was there before.
+    if (own.state == BranchState::kProceeding || own.state == BranchState::kAccepted) return;
     own.is_done = true;
     own.status = 487;
     call->has_news = true;

@@ -346,14 +346,19 @@ bool TransactionLayer::finish(Task task, Outcome outcome) {
   Lock lock(table_, task.index);
   // The wait timer may have ended the call the moment the run was over.
   if (!slots_.is_current(task.index, task.generation)) return sent_500;
-  const auto phase = static_cast<Phase>(slot.phase);
-  if (phase == Phase::kStateless || phase == Phase::kOver) {
-    release(lock, task.index);
-  } else {
-    free_request(task.index);
-    if (silent) complete(task.index, kNoPayload, 500, out);
-  }
+  if (leave_script(lock, task.index) && silent) complete(task.index, kNoPayload, 500, out);
   return sent_500;
+}
+
+// Of a call that has its reply and whose run is over: false when nothing is left to wait for.
+bool TransactionLayer::leave_script(Lock& lock, uint32_t index) {
+  const auto phase = static_cast<Phase>(slots_.at(index).phase);
+  if (phase == Phase::kStateless || phase == Phase::kOver) {
+    release(lock, index);
+    return false;
+  }
+  free_request(index);
+  return true;
 }
 
 // A call that was sent on has its answer from there, unless the script gives one; what the script left undone is no fault.
@@ -370,7 +375,7 @@ bool TransactionLayer::leaves_to_branches(Task task) {
     if (slots_.end_run(task.index, task.generation, before, Run::kRelayed) != Status::kOk) return true;
     if (before.has(Word::kAnswered)) {
       in_script_.fetch_sub(1, std::memory_order_relaxed);
-      free_request(task.index);
+      (void)leave_script(lock, task.index);
       return true;
     }
     decide(task.index, out, verdict);

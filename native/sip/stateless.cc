@@ -54,18 +54,20 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
   const size_t size = build_request(parts, out, kMaxReplyBytes);
   if (size == 0) return Status::kNotAnswerable;
   const bool is_ack = slot.method == static_cast<uint8_t>(Method::kAck);
+  Dispatch after(engine_, transport_);
+  // Not to be answered by us, and a repetition is a new message.
+  const Status status = is_ack ? Status::kOk : slots_.answer(task.index, task.generation, true);
+  if (status != Status::kOk) return status;
+  after.send(to, out, size);
   if (!is_ack) {
-    // Not to be answered by us, and a repetition is a new message.
-    if (const Status status = slots_.answer(task.index, task.generation, true); status != Status::kOk)
-      return status;
     Lock lock(table_, task.index);
     if (slot.phase != static_cast<uint8_t>(Phase::kStateless)) {
+      cancel_branches(task.index, after);
       lock.remove(task.index);
       open_.fetch_sub(1, std::memory_order_relaxed);
       slot.phase = static_cast<uint8_t>(Phase::kStateless);
     }
   }
-  transport_.send(out, size, to);
   return Status::kOk;
 }
 

@@ -31,12 +31,14 @@ Status TransactionLayer::suspend_open(Task task, uint64_t most_ms, uint16_t on_f
                                thread);
 }
 
-Status TransactionLayer::undo_suspension(Task task, uint32_t suspension) {
-  return engine_.take_back(task, suspension);
+Status TransactionLayer::undo_suspension(Task task, uint32_t suspension, uint32_t thread) {
+  return engine_.take_back(task, suspension, thread);
 }
 
 Status TransactionLayer::continue_with(Task task, uint16_t route, uint16_t group) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
+  // A data task that waits has no script to go on with, whatever its handle is taken for.
+  if (!is_message(task) && !is_branch(task)) return Status::kNotSuspended;
   const Word word = slots_.word(task.index);
   if (word.generation() != task.generation) return Status::kStaleHandle;
   if (word.has(Word::kCancelled)) return Status::kCancelled;
@@ -99,8 +101,12 @@ bool TransactionLayer::branch_thread_gone(Task branch) {
                       static_cast<Entry>(slot.entry.load(std::memory_order_relaxed)) == Entry::kWake;
   if (sleeps) {
     // To running by the same step that would continue it, and from there to its end.
-    if (slots_.claim(branch.index, branch.generation, word.suspension()) != Status::kOk) return false;
-    engine_.counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+    if (word.run() == Run::kDue) {
+      if (slots_.begin_run(branch.index, branch.generation) != Status::kOk) return false;
+      engine_.counters.suspended.fetch_sub(1, std::memory_order_relaxed);
+    } else if (engine_.take_back(branch, word.suspension(), core::kNone) != Status::kOk) {
+      return false;
+    }
   } else if (word.run() != Run::kRunning) {
     return false;
   }

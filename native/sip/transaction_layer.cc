@@ -262,7 +262,8 @@ bool TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& i
   if (is_relayed) {
     pronounce(verdict);
   } else if (is_news) {
-    (void)conclude(task, 487, {}, Word::kCancelled);
+    // Two threads may have read one CANCEL each.
+    is_news = conclude(task, 487, {}, Word::kCancelled) == Status::kOk;
   }
   return is_news && config_.has_cancel_event && accept_cancel_event(incoming, index, fresh);
 }

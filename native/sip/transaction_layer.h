@@ -56,6 +56,7 @@ struct TransactionConfig {
   uint32_t fr_inv_ms = 120000;  // fr_inv_timer: timer C
   uint32_t receivers = 1;
   bool has_cancel_event = false;  // the script wants to hear of each CANCEL
+  bool has_reply_route = false;   // a script runs for each reply, whether one was armed or not
   uint16_t max_headers = IndexLimits{}.max_headers;
   uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
   uint16_t max_vias = IndexLimits{}.max_vias;
@@ -145,9 +146,9 @@ class TransactionLayer : public core::Engine::Handler {
   std::string cancel_reason(Task task);
 
   // A suspension that nobody but its handle ends (t_suspend); `on_failure` runs when nobody has after `most_ms`, else the
-  // call gets 408. `suspension` is for undo_suspension() by the same run.
+  // call gets 408. `suspension` is for undo_suspension() by the same run, which goes on in `thread`.
   Status suspend_open(Task task, uint64_t most_ms, uint16_t on_failure, uint32_t& suspension);
-  Status undo_suspension(Task task, uint32_t suspension);
+  Status undo_suspension(Task task, uint32_t suspension, uint32_t thread);
   // Runs `route` in `group`, or (kOwnThread) in the receiver that the call came in by.
   Status continue_with(Task task, uint16_t route, uint16_t group);
   // A task that has just begun to run, and for which no script is needed. True: it has been dealt with.
@@ -208,7 +209,7 @@ class TransactionLayer : public core::Engine::Handler {
  private:
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
-  static constexpr uint8_t kMade = 2;  // t_newtran, or suspended before
+  static constexpr uint8_t kMade = 2;  // t_newtran, or sent on
 
   // Asked once for each message that belongs to no transaction here and would be routed or answered.
   bool is_over_limit(const Incoming& incoming);
@@ -231,6 +232,7 @@ class TransactionLayer : public core::Engine::Handler {
   // `relayed`: a 2xx of another's, who repeats it himself.
   void complete(uint32_t index, core::PayloadRef reply, uint16_t code, Dispatch& out, bool relayed = false);
   void release(Lock& lock, uint32_t index);
+  bool leave_script(Lock& lock, uint32_t index);
   void free_request(uint32_t index);
 
   // A final reply that is ready to be sent to the caller.
@@ -267,10 +269,11 @@ class TransactionLayer : public core::Engine::Handler {
   void for_each_branch(uint32_t parent, Visit&& visit);
 
   Status check_may_relay(Task task);
-  Status add_branch(Task task, const RelayRequest& request, Run state, uint32_t thread, Task& out);
+  // The branch is running then, until send_branch().
+  Status add_branch(Task task, const RelayRequest& request, bool has_route, uint32_t thread, Task& out);
   Status build_branch(const StoredMessage& source, const RelayRequest& request, Task branch, Hop& to,
                       core::PayloadRef& sent);
-  Status send_branch(Task branch, core::PayloadRef sent, Status built);
+  Status send_branch(Task branch, core::PayloadRef sent, Status built, bool has_route);
   // Whom the certificate of a TLS server must name.
   std::string_view name_of(const StoredBranch& branch) const;
   core::PayloadRef readdressed(uint32_t index, const Hop& to);
@@ -282,10 +285,12 @@ class TransactionLayer : public core::Engine::Handler {
   void give_up(uint32_t index, Dispatch& out, Verdict& verdict);
   void release_branch(uint32_t index);
   void send_ack(uint32_t index, const MessageIndex& reply, const char* data, Dispatch& out);
+  void send_late_ack(uint32_t index, uint8_t attempt, const ReplyView& reply, const Hop& to, Dispatch& out);
   void send_cancel(uint32_t index, Dispatch& out);
   void cancel_branch(uint32_t index, Dispatch& out);
   void cancel_branches(uint32_t parent, Dispatch& out);
   void take_reply(uint32_t index, const ReplyView& reply, Dispatch& out, Verdict& verdict);
+  void take_late_success(uint32_t index, const ReplyView& reply, Dispatch& out, Verdict& verdict);
   bool offer_reply(uint32_t index, const ReplyView& reply, Dispatch& out);
   void launch_reply_route(uint32_t index, Dispatch& out);
   void pass_on(uint32_t index, const ReplyView& reply, const MessageEdits& edits, Dispatch& out,
@@ -377,7 +382,7 @@ void TransactionLayer::fail_over(Matches&& matches) {
       // A transport that fails counts as 503 (RFC 3261 section 16.9).
       own.state = BranchState::kCompleted;
       own.give_up_tick = tick_in(config_.wait_ms);
-      end_branch(index, 503, core::kNoPayload, out, verdict);
+      end_branch(index, own.cancel == CancelState::kNone ? 503 : 487, core::kNoPayload, out, verdict);
       arm_branch(index, out);
     }
     pronounce(verdict);
