@@ -1,12 +1,12 @@
 import type { BoundAddress, Transport } from 'sip-async';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { backward, within } from './support/dialog.ts';
 import { eventually } from './support/eventually.ts';
 import { becomesIdle, callsEnd, useProxy } from './support/running-proxy.ts';
 import type { RunningProxy } from './support/running-proxy.ts';
 import { parameter } from './support/sip-message.ts';
-import type { SipMessage } from './support/sip-message.ts';
-import { cancelFor, formatRequest, newBranch } from './support/sip-request.ts';
-import type { Request, RequestOptions } from './support/sip-request.ts';
+import { cancelFor, formatRequest } from './support/sip-request.ts';
+import type { Request } from './support/sip-request.ts';
 import { StreamCallee } from './support/stream-callee.ts';
 import { StreamClient } from './support/stream-client.ts';
 import { responseTo, SipCallee } from './support/udp-callee.ts';
@@ -83,40 +83,19 @@ function routeOf(running: RunningProxy, transport: Transport): string {
 const viaOf = (running: RunningProxy, transport: Transport) =>
   new RegExp(`^SIP/2\\.0/${transport.toUpperCase()} 127\\.0\\.0\\.1:${addressOf(running, transport).port};branch=z9hG4bK`);
 
-/** What a request of the caller within the dialog has: the route set is what the 2xx says, the other way round. */
-function within(invite: Request, final: SipMessage, options: RequestOptions): RequestOptions {
-  const { callId, fromTag, fromUser, toUser } = invite;
-  const routes = [...(final.headers.get('record-route') ?? [])].reverse().map((route) => `Route: ${route}`);
-  const ruri = /<([^>]+)>/.exec(final.header('contact'))![1]!;
-  return { callId, fromTag, fromUser, toUser, toTag: parameter(final.header('to'), 'tag'), ruri, headers: routes, ...options };
-}
-
-/** A request of the callee within the dialog of an INVITE that it got; it is `sentBy` whom Via names. */
-function backward(invite: SipMessage, tag: string, method: string, via: string, ruri = /<([^>]+)>/.exec(invite.header('contact'))![1]!): string {
-  const routes = invite.headers.get('record-route')!.map((route) => `Route: ${route}`);
-  return [
-    `${method} ${ruri} SIP/2.0`,
-    `Via: ${via};branch=${newBranch()}`,
-    'Max-Forwards: 70',
-    ...routes,
-    `From: ${invite.header('to')};tag=${tag}`,
-    `To: ${invite.header('from')}`,
-    `Call-ID: ${invite.header('call-id')}`,
-    `CSeq: 9 ${method}`,
-    'Content-Length: 0',
-    '',
-    '',
-  ].join('\r\n');
-}
-
-const statusesOf = (client: StreamClient, request: Request, method = request.method) =>
-  client.messages.filter((one) => one.status > 0 && one.method === method && one.header('call-id') === request.callId).map(({ status }) => status);
+/** The statuses that came for a request, in the order of arrival. */
+const statusesOf = (client: StreamClient, { method, callId }: Request) =>
+  client.messages
+    .filter((one) => one.status > 0 && one.method === method && one.header('call-id') === callId)
+    .map(({ status }) => status);
 
 /** Every connection of a proxy that is left has been opened by these tests. */
 async function endsEmpty(running: RunningProxy): Promise<void> {
   await becomesIdle(running.proxy, 20_000);
   await eventually(() => running.stats.transport.connections === 0);
-  expect(running.stats).toMatchObject({ branches: { active: 0 }, transport: { malformed: {}, framingErrors: 0, sendFailed: 0 } });
+  const { branches, transport } = running.stats;
+  expect(branches.active).toBe(0);
+  expect(transport).toMatchObject({ malformed: {}, framingErrors: 0, sendFailed: 0 });
 }
 
 describe.each([1, 2])('a relay between transports, with %d receivers', (children) => {
@@ -131,7 +110,8 @@ describe.each([1, 2])('a relay between transports, with %d receivers', (children
     const got = await udp.request('INVITE');
     const [own, callers] = got.headers.get('via')!;
     expect(own).toMatch(viaOf(running, 'udp'));
-    expect(callers).toBe(`SIP/2.0/TCP 127.0.0.1:${client.port};branch=${invite.branch};rport=${client.port};received=127.0.0.1`);
+    const { port } = client;
+    expect(callers).toBe(`SIP/2.0/TCP 127.0.0.1:${port};branch=${invite.branch};rport=${port};received=127.0.0.1`);
     // The way out on top, so that each side finds the address it can reach.
     expect(got.headers.get('record-route')).toEqual([routeOf(running, 'udp'), routeOf(running, 'tcp')]);
     udp.answer(got, 180);
@@ -159,7 +139,7 @@ describe.each([1, 2])('a relay between transports, with %d receivers', (children
     const bye = client.request(within(invite, final, { method: 'BYE', cseq: 2 }));
     udp.answer(await udp.request('BYE'), 200);
     await client.response(bye, 200);
-    expect(statusesOf(client, invite, 'INVITE')).toEqual([100, 180, 200]);
+    expect(statusesOf(client, invite)).toEqual([100, 180, 200]);
     await callsEnd(running.proxy);
     expect(udp.of('INVITE')).toHaveLength(1);
   });
@@ -377,7 +357,8 @@ describe.each([1, 2])('a relay between transports, with %d receivers', (children
     const contact = 'sip:caller@df7jal23ls0d.invalid;transport=ws';
     const invite = client.request({ headers: [`X-To: udp:${udp.address}`], contact });
     const got = await udp.request('INVITE');
-    expect(got.headers.get('via')![1]).toMatch(/^SIP\/2\.0\/WS df7jal23ls0d\.invalid;branch=[^;]+;rport=\d+;received=127\.0\.0\.1$/);
+    const callers = /^SIP\/2\.0\/WS df7jal23ls0d\.invalid;branch=[^;]+;rport=\d+;received=127\.0\.0\.1$/;
+    expect(got.headers.get('via')![1]).toMatch(callers);
     expect(got.headers.get('record-route')).toEqual([routeOf(running, 'udp'), routeOf(running, 'ws')]);
     udp.answer(got, 180);
     await client.response(invite, 180);

@@ -78,9 +78,9 @@ export class StreamCallee {
   }
 
   /** The response to a request that this callee has sent, waited for if it has not come. */
-  response(callId: string, method: string): Promise<SipMessage> {
-    return eventually(() => this.messages.find((one) => one.status >= 200 && one.method === method && one.header('call-id') === callId))
-      .then((found) => found!);
+  async response(callId: string, method: string): Promise<SipMessage> {
+    const wanted = (one: SipMessage) => one.status >= 200 && one.method === method && one.header('call-id') === callId;
+    return (await eventually(() => this.messages.find(wanted)))!;
   }
 
   /** Sends a response by the connection of its request, or by another. */
