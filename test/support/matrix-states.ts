@@ -111,8 +111,6 @@ export const states: readonly State[] = [
   },
   {
     name: 'an ACK', method: 'ACK', script: 'return run(msg, answer);', finals: [], rules: { ...outside, relay: 'live' },
-    // It goes on without a transaction, and so cannot wait for a name.
-    outcomeOf: ({ script }) => (script.includes('nowhere.invalid') ? ['false UNROUTABLE'] : undefined),
   },
   {
     name: 'answered and kept beyond the end of the route', finals: [404], isGone: true,
