@@ -3,7 +3,7 @@ import type { ErrorName } from './errors.ts';
 import { MessageVariables } from './message-variables.ts';
 import { checkText, checkUri, describe } from './tm/arguments.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
-import { sendWhenResolved } from './tm/resolution.ts';
+import { forwardWhenResolved, sendWhenResolved } from './tm/resolution.ts';
 import { targetUri } from './tm/target.ts';
 
 const { status: STATUS, outcome: OUTCOME, field: FIELD, methods: METHODS } = native.constants;
@@ -38,6 +38,7 @@ export class MessageRelay<
   /** What to reply when the script ends with nothing behind a relay that failed. */
   #failedCode = 0;
   #hasRelayed = false;
+  #lookup: Promise<void> | null = null;
 
   /** Whether this is a request and no reply. */
   override get isRequest(): boolean {
@@ -132,7 +133,8 @@ export class MessageRelay<
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
-   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500.
+   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500, unless it has
+   *   sent the request somewhere else, or is a failure route: then the answer from there counts.
    * @throws TypeError for a target that is none
    */
   tRelay(target?: string): boolean {
@@ -184,8 +186,8 @@ export class MessageRelay<
     this.mustBeLive();
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'forward');
     if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
-    const status = native.forward(...this.#wanted(this.changes?.ruri ?? null, destination), handle);
-    if (status !== STATUS.ok) return this.#fail(status);
+    const status = native.forward(...this.#wanted(this.changes?.ruri ?? null, destination), '');
+    if (status !== STATUS.ok) return this.#fail(status === STATUS.unresolved ? STATUS.unroutable : status);
     this.settled = true;
     return this.done();
   }
@@ -209,8 +211,16 @@ export class MessageRelay<
   }
 
   #relay(ruri: string | null, destination: string): number {
-    const status = native.relay(...this.#wanted(ruri, destination), handle);
+    const wanted = this.#wanted(ruri, destination);
+    const status = native.relay(...wanted, handle);
     if (status !== STATUS.unresolved) return status;
+    if (this.methodNumber === ACK) {
+      const [channel, index, generation, uri, , ...more] = wanted;
+      this.#lookup = forwardWhenResolved(this.runtime, native.branchTarget(), (address, name) =>
+        native.forward(channel, index, generation, uri, address, ...more, name),
+      );
+      return STATUS.ok;
+    }
     sendWhenResolved(this.runtime, handle[0]!, handle[1]!, native.branchTarget());
     return STATUS.ok;
   }
@@ -245,14 +255,33 @@ export class MessageRelay<
     return this.refuse(name);
   }
 
+  /** @internal */
+  protected override keepVariables(): number {
+    // For the route that the call is resumed in.
+    if (this.#hasRelayed && this.changes?.hasRelayed !== true) this.change().hasRelayed = true;
+    return super.keepVariables();
+  }
+
+  /** What the message has to be there for when its route has ended. @internal */
+  get lookup(): Promise<void> | null {
+    return this.#lookup;
+  }
+
   /** A failure route is armed once. @internal */
   beginFailureRoute(): void {
     if (this.changes !== undefined && this.changes.onFailure !== NO_ROUTE) this.change().onFailure = NO_ROUTE;
   }
 
-  /** Behind a relay that failed and a script that did nothing about it. @returns whether there was a reply for that @internal */
+  /**
+   * Behind a relay that failed and a script that did nothing about it. Where others are asked, or have refused, their answer
+   * counts.
+   *
+   * @returns whether there was a reply for that
+   * @internal
+   */
   answerFailure(): boolean {
-    if (this.#failedCode === 0) return false;
+    const isElsewhere = this.#hasRelayed || (this.changes?.hasRelayed ?? false);
+    if (this.#failedCode === 0 || isElsewhere || this.routeType === ROUTE_TYPE.failure) return false;
     const { channel, logger } = this.runtime;
     const status = native.reply(channel, this.index, this.generation, this.#failedCode, '', '', false);
     if (status !== STATUS.ok) return false;
@@ -299,7 +328,7 @@ export class MessageRelay<
   override end(): number {
     // Behind exit() and drop(), too, the run is this thread's until it ends here.
     const isRunning = this.isRunHere;
-    if (isRunning && this.#hasRelayed) this.keepVariables();
+    if (isRunning && this.#hasRelayed) super.keepVariables();
     if (this.kindOfRun === 'call') return super.end();
     // Read before the end, behind which nothing can be.
     const changes = isRunning ? this.changesMade : undefined;

@@ -124,6 +124,30 @@ describe('a relay that is not taken', () => {
   });
 });
 
+describe('a relay that is not taken after one that was', () => {
+  const running = useProxy(
+    `
+    requestRoute(msg) {
+      if (msg.method === 'ACK') return;
+      const to = msg.header('X-To');
+      msg.tOnFailure('FAILED');
+      msg.tRelay(to);
+      if (msg.header('X-Late') !== null) msg.asyncMsRoute('LATE', 20);
+      if (msg.header('X-Twice') !== null) msg.tRelay('tcp:127.0.0.1:9');
+    },
+    route: { LATE(msg) { msg.tRelay('tcp:127.0.0.1:9'); } },
+    failureRoute: { FAILED(msg) { if (msg.header('X-Twice') === null) msg.tRelay('tcp:127.0.0.1:9'); } },`,
+    { overrides },
+  );
+  afterEach(() => callsEnd(running.proxy));
+  afterAll(() => becomesIdle(running.proxy));
+
+  const where = [['in the same run', ['X-Twice: yes']], ['in a resumed route', ['X-Late: yes']], ['in a failure route', []]] as const;
+  it.each(where)('leaves the answer to that: %s', async (_where, more) => {
+    expect((await running.ask({ headers: [`X-To: ${callee.address}`, ...more] })).status).toBe(486);
+  });
+});
+
 describe('WRONG_ROUTE', () => {
   const running = useProxy(
     `

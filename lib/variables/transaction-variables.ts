@@ -18,6 +18,8 @@ export interface MessageChanges {
   recordsRoute: boolean;
   /** Request-URIs of further branches for the next relay (`append_branch`). */
   branches: string[];
+  /** Whether a route that was suspended since has sent the request on. */
+  hasRelayed: boolean;
   /** Numbers of the routes that are armed, or NO_ROUTE. */
   onFailure: number;
   onReply: number;
@@ -108,6 +110,7 @@ function noChanges(): MessageChanges {
     replyLines: '',
     recordsRoute: false,
     branches: [],
+    hasRelayed: false,
     onFailure: NO_ROUTE,
     onReply: NO_ROUTE,
     onBranch: NO_ROUTE,

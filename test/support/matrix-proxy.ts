@@ -87,6 +87,7 @@ export const matrixDefinition = `
   failureRoute: {
     FAILED(msg) { return runRow(msg, msg.callId, rowOf(msg), answer); },
   },
+  replyRoute(msg) { if (msg.avp.has('every')) return runRow(msg, msg.callId, msg.avp.get('every')); },
   onreplyRoute: {
     // The reply has no X-Do; the row is in the call's variables.
     REPLY(msg) { if (msg.avp.has('row')) return runRow(msg, msg.callId, msg.avp.get('row')); },

@@ -150,6 +150,12 @@ export const relayStates: readonly State[] = [
     rules: { ...ofBranch, armReply: ['false WRONG_ROUTE'], status: ['value true'] },
   },
   {
+    name: 'in the reply route for every reply', isAnswered: true, finals: [486],
+    script: "msg.avp.set('every', rowOf(msg)); msg.tRelay();",
+    finalsOf: (row) => (isHugeBody(row) ? [502] : undefined),
+    rules: { ...ofBranch, armReply: ['false WRONG_ROUTE'], status: ['value true'] },
+  },
+  {
     name: 'in a branch route', isAnswered: true, finals: [486],
     script: "msg.tOnBranch('BRANCH'); msg.tRelay(callee);",
     finalsOf(row) {
