@@ -77,6 +77,7 @@ struct Address {
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     out = Address{};
     out.port = port;
+    if (host.find('\0') != std::string::npos) return false;  // behind it inet_pton does not look
     out.family = AF_INET;
     if (inet_pton(AF_INET, host.c_str(), out.bytes) == 1) return true;
     out.family = AF_INET6;

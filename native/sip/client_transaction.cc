@@ -208,7 +208,13 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
   const std::string_view name = index.via.branch.of(incoming.data);
   if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
       id.index >= slots_.size()) {
-    forward_stray(incoming, index);
+    // Only what was sent through here without a transaction goes on. Anything else would have strangers choose to whom we
+    // send their replies (RFC 6026 section 7 does not forward strays either).
+    if (keys_.is_stateless_branch(index.via.branch.of(incoming.data))) {
+      forward_stray(incoming, index);
+    } else {
+      transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
+    }
     return;
   }
   Verdict verdict;

@@ -76,9 +76,7 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
 
 void TransactionLayer::forward_stray(const Incoming& incoming, const MessageIndex& index) {
   transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
-  // Only what was sent through here, and only to where its own next Via says (RFC 3261 section 16.11).
-  const ViaIndex& top = index.via;
-  if (!listeners_.self().has(top.host.of(incoming.data), top.port)) return;
+  // To where its own next Via says (RFC 3261 section 16.11).
   ViaIndex via;
   Hop to;
   if (!second_via(incoming.data, incoming.size, index, via) || !via_target(incoming.data, via, to)) return;

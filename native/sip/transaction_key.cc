@@ -10,6 +10,8 @@ namespace sip_async::sip {
 namespace {
 
 constexpr std::string_view kMagicCookie = "z9hG4bK";
+constexpr std::string_view kStateless = "stateless.........";
+static_assert(kMagicCookie.size() + kStateless.size() + 32 == kBranchIdBytes);
 
 // Host names compare in any case; the bytes that are hashed are folded, and a folded '[' or ':' stays what it is.
 void add_folded(SipHash& hash, std::string_view text) {
@@ -111,14 +113,29 @@ bool KeyMaker::read_branch(std::string_view branch, BranchId& out) const {
 }
 
 void KeyMaker::write_stateless_branch(const Hash128& key, char* out) const {
+  SipHash hash(key0_, key1_);
+  hash.separate(5).add_number(key.high).add_number(key.low);
+  write_stateless_branch(hash.finish().low, out);
+}
+
+void KeyMaker::write_stateless_branch(uint64_t value, char* out) const {
   SipHash mac(key0_, key1_);
-  mac.separate(5).add_number(key.high).add_number(key.low);
-  const Hash128 value = mac.finish();
+  mac.separate(6).add_number(value);
   memcpy(out, kMagicCookie.data(), kMagicCookie.size());
   out += kMagicCookie.size();
-  memcpy(out, "stateless.........", 18);
-  write_hex(out + 18, value.high, 16);
-  write_hex(out + 34, value.low, 16);
+  memcpy(out, kStateless.data(), kStateless.size());
+  write_hex(out + kStateless.size(), value, 16);
+  write_hex(out + kStateless.size() + 16, mac.finish().low, 16);
+}
+
+bool KeyMaker::is_stateless_branch(std::string_view branch) const {
+  if (branch.size() < kBranchIdBytes) return false;
+  branch = branch.substr(0, kBranchIdBytes);
+  uint64_t value = 0;
+  if (!read_hex(branch.substr(kMagicCookie.size() + kStateless.size(), 16), value)) return false;
+  char expected[kBranchIdBytes];
+  write_stateless_branch(value, expected);
+  return branch == std::string_view(expected, kBranchIdBytes);
 }
 
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {
