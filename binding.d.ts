@@ -128,8 +128,8 @@ export interface Binding {
   streamHost(out: Uint32Array): string;
   /** A connection has ended. */
   streamClosed(channel: number, flow: number): void;
-  /** No connection to this place could be opened. */
-  streamFailed(channel: number, transport: number, host: string, port: number): void;
+  /** No connection to this place could be opened, or none to a TLS server with this name. */
+  streamFailed(channel: number, transport: number, host: string, port: number, serverName: string): void;
   /** Nothing is taken to be sent any more; what waits is dropped. */
   streamStop(channel: number): void;
 
@@ -162,8 +162,8 @@ export interface Binding {
    * `unresolved` the branch in `handle` waits for branchSendTo or branchFail, and branchTarget() is the URI to look up.
    */
   relay(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number, handle: Uint32Array): Status;
-  /** The same without a transaction. */
-  forward(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number, handle: Uint32Array): Status;
+  /** The same without a transaction. `unresolved` when it goes to a name, as for relay of an ACK: nothing waits then. */
+  forward(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number, serverName: string): Status;
   /** A branch that runs in this thread, for its branch route; branchRelay ends that run and sends it. */
   branchOpen(channel: number, index: number, generation: number, onFailure: number, onReply: number, handle: Uint32Array): Status;
   branchRelay(channel: number, index: number, generation: number, ruri: string, destination: string, removedNames: string, appendedLines: string, body: string | Uint8Array | null, recordsRoute: boolean, onFailure: number, onReply: number): Status;

@@ -3,7 +3,7 @@ import type { ErrorName } from './errors.ts';
 import { MessageVariables } from './message-variables.ts';
 import { checkText, checkUri, describe } from './tm/arguments.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
-import { sendWhenResolved } from './tm/resolution.ts';
+import { forwardWhenResolved, sendWhenResolved } from './tm/resolution.ts';
 import { targetUri } from './tm/target.ts';
 
 const { status: STATUS, outcome: OUTCOME, field: FIELD, methods: METHODS } = native.constants;
@@ -38,6 +38,7 @@ export class MessageRelay<
   /** What to reply when the script ends with nothing behind a relay that failed. */
   #failedCode = 0;
   #hasRelayed = false;
+  #lookup: Promise<void> | null = null;
 
   /** Whether this is a request and no reply. */
   override get isRequest(): boolean {
@@ -185,8 +186,8 @@ export class MessageRelay<
     this.mustBeLive();
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'forward');
     if (this.methodNumber === CANCEL) return this.refuse('NO_TRANSACTION', CANCEL_GOES_BY_ITSELF);
-    const status = native.forward(...this.#wanted(this.changes?.ruri ?? null, destination), handle);
-    if (status !== STATUS.ok) return this.#fail(status);
+    const status = native.forward(...this.#wanted(this.changes?.ruri ?? null, destination), '');
+    if (status !== STATUS.ok) return this.#fail(status === STATUS.unresolved ? STATUS.unroutable : status);
     this.settled = true;
     return this.done();
   }
@@ -210,8 +211,16 @@ export class MessageRelay<
   }
 
   #relay(ruri: string | null, destination: string): number {
-    const status = native.relay(...this.#wanted(ruri, destination), handle);
+    const wanted = this.#wanted(ruri, destination);
+    const status = native.relay(...wanted, handle);
     if (status !== STATUS.unresolved) return status;
+    if (this.methodNumber === ACK) {
+      const [channel, index, generation, uri, , ...more] = wanted;
+      this.#lookup = forwardWhenResolved(this.runtime, native.branchTarget(), (address, name) =>
+        native.forward(channel, index, generation, uri, address, ...more, name),
+      );
+      return STATUS.ok;
+    }
     sendWhenResolved(this.runtime, handle[0]!, handle[1]!, native.branchTarget());
     return STATUS.ok;
   }
@@ -251,6 +260,11 @@ export class MessageRelay<
     // For the route that the call is resumed in.
     if (this.#hasRelayed && this.changes?.hasRelayed !== true) this.change().hasRelayed = true;
     return super.keepVariables();
+  }
+
+  /** What the message has to be there for when its route has ended. @internal */
+  get lookup(): Promise<void> | null {
+    return this.#lookup;
   }
 
   /** A failure route is armed once. @internal */

@@ -184,6 +184,7 @@ export class Script {
       return OUTCOME.pending;
     }
     const outcome = message.end();
+    if (outcome !== OUTCOME.pending && message.lookup !== null) return this.#endLater(message, message.lookup, outcome);
     if (outcome !== OUTCOME.ended || message.isSettled) return outcome;
     if (message.answerFailure()) return outcome;
     // Ended with nothing: the addon answers 500 unless there is nobody to answer. It is told here, and not with the batch,
@@ -195,10 +196,17 @@ export class Script {
     return OUTCOME.pending;
   }
 
+  /** Ends a run whose message is still needed. */
+  #endLater({ index, generation }: Message, lookup: Promise<void>, outcome: number): number {
+    void lookup.then(() => native.finish(this.#runtime.channel, index, generation, outcome));
+    return OUTCOME.pending;
+  }
+
   #fail(message: Message, error: unknown): number {
     if (error === SCRIPT_END) return this.#end(message);
     this.#runtime.logger.error({ route: message.route, callId: message.callId, err: error }, 'the route threw');
     const outcome = message.end();
-    return outcome === OUTCOME.ended ? OUTCOME.threw : outcome;
+    const wanted = outcome === OUTCOME.ended ? OUTCOME.threw : outcome;
+    return wanted !== OUTCOME.pending && message.lookup !== null ? this.#endLater(message, message.lookup, wanted) : wanted;
   }
 }

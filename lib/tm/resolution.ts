@@ -30,3 +30,31 @@ export function sendWhenResolved(runtime: Runtime, index: number, generation: nu
   if (resolution instanceof Promise) void resolution.then(send);
   else send(resolution);
 }
+
+/**
+ * Looks up where a message without a transaction goes, an ACK for one, and hands each address to `forward` until one is taken.
+ *
+ * @param forward gets the address as a URI and the name that was looked up; it returns a native status
+ * @returns what ends when that is done; `null` when it is done already
+ */
+export function forwardWhenResolved(
+  runtime: Runtime,
+  target: string,
+  forward: (destination: string, name: string) => number,
+): Promise<void> | null {
+  const send = (resolution: Resolution) => {
+    if (!resolution.ok) {
+      runtime.logger.warn({ target, err: resolution.error }, 'the target of an ACK does not resolve');
+      return;
+    }
+    const name = nameOf(target);
+    resolution.destinations.some(({ transport, host, port }) => {
+      const uri = `sip:${host.includes(':') ? `[${host}]` : host}:${port};transport=${transport}`;
+      return forward(uri, name) === native.constants.status.ok;
+    });
+  };
+  const resolution = runtime.resolver().resolve(target);
+  if (resolution instanceof Promise) return resolution.then(send);
+  send(resolution);
+  return null;
+}

@@ -9,6 +9,9 @@ const PING = '\r\n\r\n';
 /** How long a connection may take to send what waits once it was told to end. */
 const LINGER_MS = 2000;
 
+/** How long a connection that cannot be read any further waits for the replies to what came before. */
+const LAST_REPLIES_MS = 500;
+
 /** What a connection tells those who have it. */
 export interface ConnectionOwner {
   readonly maxMessageBytes: number;
@@ -45,6 +48,10 @@ export class Connection {
   #isProbed = false;
   #partialSinceMs: number | null = null;
   #linger: NodeJS.Timeout | undefined;
+  /** When a whole message last came; `performance.now()`. */
+  #messageMs = -Infinity;
+  /** What comes is not read any more. */
+  #isBroken = false;
   #ended = false;
   #closed = false;
 
@@ -55,6 +62,7 @@ export class Connection {
     const sink = {
       message: (bytes: Buffer) => {
         this.#partialSinceMs = null;
+        this.#messageMs = performance.now();
         owner.received(this, bytes);
         return !this.#ended;
       },
@@ -91,6 +99,10 @@ export class Connection {
   get isOpen(): boolean {
     return !this.#ended;
   }
+  /** Whether requests can be sent by it: their replies come back. */
+  get isShared(): boolean {
+    return !this.#ended && !this.#isBroken;
+  }
 
   send(bytes: Buffer): void {
     if (this.#ended) return;
@@ -106,6 +118,7 @@ export class Connection {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#linger);
     this.#linger = setTimeout(() => this.link.destroy(), LINGER_MS);
     this.link.end();
   }
@@ -121,7 +134,7 @@ export class Connection {
   }
 
   #read(bytes: Buffer): void {
-    if (this.#ended) return;
+    if (this.#ended || this.#isBroken) return;
     this.#touch();
     if (this.#framer === null) {
       this.#readMessage(bytes);
@@ -138,9 +151,13 @@ export class Connection {
   }
 
   #break(reason: FramingReason, head: Buffer | null): void {
-    if (this.#ended) return;
+    if (this.#ended || this.#isBroken) return;
+    this.#isBroken = true;
+    this.#partialSinceMs = null;
     this.#owner.broken(this, reason, head);
-    this.end();
+    // The messages in front of it are as good as any, and their routes may not have run yet.
+    if (performance.now() - this.#messageMs >= LAST_REPLIES_MS) this.end();
+    else this.#linger = setTimeout(() => this.end(), LAST_REPLIES_MS);
   }
 
   /** Of a link that has its own framing: one message, or the keep-alive of a client that sends it here, too. */

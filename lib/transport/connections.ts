@@ -93,7 +93,7 @@ export class Connections implements ConnectionOwner {
   /** A connection to this place, if there is one that messages can be sent by. */
   ofKey(key: string): Connection | undefined {
     const connection = this.#byKey.get(key);
-    return connection?.isOpen ? connection : undefined;
+    return connection?.isShared ? connection : undefined;
   }
 
   /** Ends all connections once what waits is sent; those that are left after `graceMs` are closed. */

@@ -14,7 +14,7 @@ export interface Target {
   readonly transport: StreamTransport;
   readonly host: string;
   readonly port: number;
-  /** Whom a TLS server's certificate must name; empty: its address. */
+  /** Whom a TLS server's certificate must name; empty: its address, and without TLS. */
   readonly serverName: string;
   /** The number of the listener that the connection belongs to. */
   readonly socket: number;
@@ -105,8 +105,8 @@ export class Connector {
     return connectTls({ ...context, host, port, rejectUnauthorized: verifyServer, ...(name === '' ? {} : { servername: name }) });
   }
 
-  #tellFailed({ transport, host, port }: Target): void {
-    native.streamFailed(this.#channel, native.constants.transports.indexOf(transport), host, port);
+  #tellFailed({ transport, host, port, serverName }: Target): void {
+    native.streamFailed(this.#channel, native.constants.transports.indexOf(transport), host, port, serverName);
   }
 }
 

@@ -42,7 +42,8 @@ function contentLength(head: string): number | FramingReason {
     found = value!.trim();
   }
   if (found === undefined) return 'noContentLength';
-  return /^\d{1,10}$/.test(found) ? Number(found) : 'badContentLength';
+  // However many digits: zeros before it change nothing, and one that is beyond all numbers is too long like any other.
+  return /^\d+$/.test(found) ? Number(found) : 'badContentLength';
 }
 
 /**

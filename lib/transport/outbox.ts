@@ -1,6 +1,7 @@
 import { native } from '../binding.ts';
 import type { Connections } from './connections.ts';
 import type { Connector } from './connector.ts';
+import { isSecure } from './transport.ts';
 import type { StreamTransport } from './transport.ts';
 
 const { outgoing: OUTGOING, transports: TRANSPORTS } = native.constants;
@@ -43,12 +44,14 @@ export class Outbox {
       return true;
     }
     // A connection that is gone, or none yet: to where the native layer says (RFC 3261 section 18.2.2 for replies).
+    const transport = TRANSPORTS[about[OUTGOING.transport]!] as StreamTransport;
     this.#connector.send(
       {
-        transport: TRANSPORTS[about[OUTGOING.transport]!] as StreamTransport,
+        transport,
         host: native.streamHost(about),
         port: about[OUTGOING.port]!,
-        serverName: taken.toString('latin1', 0, nameBytes),
+        // Without TLS a connection serves whatever name its place goes by.
+        serverName: isSecure(transport) ? taken.toString('latin1', 0, nameBytes) : '',
         socket: about[OUTGOING.socket]!,
       },
       bytes,

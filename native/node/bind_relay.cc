@@ -99,7 +99,9 @@ napi_value forward(napi_env env, napi_callback_info info) {
   const Args<12> args(env, info);
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  const Wanted wanted(env, args);
+  Wanted wanted(env, args);
+  const std::string server_name = args.text(11);
+  wanted.request.server_name = server_name;
   return make_status(env, channel->transactions().forward(task_of(args), wanted.request));
 }
 

@@ -137,11 +137,11 @@ napi_value stream_closed(napi_env env, napi_callback_info info) {
 }
 
 napi_value stream_failed(napi_env env, napi_callback_info info) {
-  const Args<4> args(env, info);
+  const Args<5> args(env, info);
   Channel* channel = Environment::of(env).channel(args.u32(0));
   sip::Hop hop;
   if (channel != nullptr && read_hop(args.text(2), args.u32(3), args.u32(1), hop)) {
-    channel->transactions().hop_failed(hop);
+    channel->transactions().hop_failed(hop, args.text(4));
   }
   return nullptr;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sip/scan.h"
 #include "sip/transaction_layer.h"
 
 namespace sip_async::sip {
@@ -18,6 +19,11 @@ namespace {
 // How long a final reply to an INVITE may be repeated by its sender (timer H on the other side): timers D and M, and how
 // long an answer to a CANCEL is waited for.
 constexpr uint32_t kLongInT1 = 64;
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return scan::to_lower(x) == scan::to_lower(y); });
+}
 
 bool is_invite(const Slot& slot) {
   return slot.method == static_cast<uint8_t>(Method::kInvite);
@@ -211,7 +217,7 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     Dispatch out(engine_, transport_);
     Lock lock(table_, id.index);
     const Task task{id.index, id.generation};
-    // Ours, but its transaction is over; what is meant for others goes on (RFC 3261 section 16.7 step 1).
+    // Ours, but its transaction is over.
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
                branch_in(id.index).sent == kNoPayload ||
                name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
@@ -227,7 +233,16 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
       }
     }
   }
-  if (is_stray) forward_stray(incoming, index);
+  if (is_stray) {
+    // Whoever called has a final reply by now, and a 2xx to an INVITE is the only other one that is any use to him.
+    const bool is_dialog =
+        index.method == Method::kInvite && index.status_code >= 200 && index.status_code < 300;
+    if (is_dialog) {
+      forward_stray(incoming, index);
+    } else {
+      transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
   pronounce(verdict);
 }
 
@@ -352,13 +367,15 @@ void TransactionLayer::launch_reply_route(uint32_t index, Dispatch& out) {
 }
 
 void TransactionLayer::flow_closed(uint32_t flow) {
-  fail_over([flow](const Hop& to) { return to.flow == flow; });
+  fail_over([flow](const StoredBranch&, const Hop& to) { return to.flow == flow; });
 }
 
-void TransactionLayer::hop_failed(const Hop& hop) {
-  fail_over([&hop](const Hop& to) {
-    return to.transport == hop.transport && to.address.port == hop.address.port &&
-           to.address.family == hop.address.family &&
+void TransactionLayer::hop_failed(const Hop& hop, std::string_view name) {
+  // One address may serve many names, and fail for one that is not its own; without TLS nobody looks at them.
+  const bool is_named = hop.transport == Transport::kTls;
+  fail_over([&](const StoredBranch& branch, const Hop& to) {
+    return (!is_named || same_name(name_of(branch), name)) && to.transport == hop.transport &&
+           to.address.port == hop.address.port && to.address.family == hop.address.family &&
            memcmp(to.address.bytes, hop.address.bytes, sizeof hop.address.bytes) == 0;
   });
 }

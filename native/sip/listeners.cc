@@ -122,6 +122,17 @@ bool Listeners::choose_socket(const Hop& from, Hop& to) const {
   return false;
 }
 
+Destination Listeners::locate(std::string_view uri, const Hop& from, Hop& to) const {
+  const Destination found = literal_destination(uri, to);
+  if (found != Destination::kOk || choose_socket(from, to)) return found;
+  SipUri parts;
+  if (to.transport != Transport::kUdp || !split_sip_uri(uri, parts) ||
+      !parameter(parts.tail, "transport").empty())
+    return Destination::kMalformed;
+  to.transport = Transport::kTcp;
+  return choose_socket(from, to) ? Destination::kOk : Destination::kMalformed;
+}
+
 Destination literal_destination(std::string_view uri, Hop& out) {
   SipUri parts;
   if (!is_sip_uri(uri) || !split_sip_uri(uri, parts) || has_bad_port(uri)) return Destination::kMalformed;

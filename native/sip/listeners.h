@@ -15,6 +15,8 @@ const char* transport_name(Transport transport);       // as in Via: "UDP"
 const char* transport_parameter(Transport transport);  // as in a URI: "udp"
 bool is_reliable(Transport transport);                 // everything but UDP
 
+enum class Destination : uint8_t { kOk, kUnresolved, kMalformed };
+
 class Listeners {
  public:
   struct Listener {
@@ -36,6 +38,9 @@ class Listeners {
   // The socket that a message for `to` leaves by, one of the same receiver as `from`, that one itself if it will do. False
   // when there is none for this transport and kind of address.
   bool choose_socket(const Hop& from, Hop& to) const;
+  // Where a URI leads, and the socket for it. A numeric host goes by UDP when the URI names no transport, and by TCP where
+  // there is no UDP. kMalformed as well when there is no socket for it.
+  Destination locate(std::string_view uri, const Hop& from, Hop& to) const;
 
  private:
   uint32_t receivers_;
@@ -45,7 +50,6 @@ class Listeners {
 
 // The address that a sip: or sips: URI names by itself: a numeric host, the port and the transport it asks for (RFC 3263
 // section 4). kUnresolved: its host is a name. Anything else that is not kOk: it cannot be sent to.
-enum class Destination : uint8_t { kOk, kUnresolved, kMalformed };
 Destination literal_destination(std::string_view uri, Hop& out);
 
 }  // namespace sip_async::sip

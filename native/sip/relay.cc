@@ -24,15 +24,11 @@ constexpr IndexLimits kOwnLimits{.max_message_bytes = kMaxMessageBytes,
                                  .max_line_bytes = UINT16_MAX,
                                  .max_vias = UINT16_MAX};
 
-std::string& unresolved_target() {
-  thread_local std::string target;
-  return target;
-}
-
 }  // namespace
 
-const std::string& TransactionLayer::last_target() {
-  return unresolved_target();
+std::string& TransactionLayer::unresolved_target() {
+  thread_local std::string target;
+  return target;
 }
 
 size_t TransactionLayer::write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark,
@@ -165,7 +161,7 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
                   request.destination, plan))
     return Status::kUnroutable;
   Status status = Status::kOk;
-  switch (literal_destination(plan.next_hop, to)) {
+  switch (listeners_.locate(plan.next_hop, source.from, to)) {
     case Destination::kMalformed:
       return Status::kUnroutable;
     case Destination::kUnresolved:
@@ -175,7 +171,6 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
       to.socket = source.from.socket;
       break;
     case Destination::kOk:
-      if (!listeners_.choose_socket(source.from, to)) return Status::kUnroutable;
       break;
   }
   char via[kMostViaBytes];

@@ -27,10 +27,13 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
                   request.destination, plan))
     return Status::kUnroutable;
   Hop to;
-  const Destination destination = literal_destination(plan.next_hop, to);
-  // Nothing is kept that could wait for a name.
-  if (destination != Destination::kOk || !listeners_.choose_socket(source.from, to))
-    return Status::kUnroutable;
+  const Destination destination = listeners_.locate(plan.next_hop, source.from, to);
+  // Nothing is kept that could wait for a name: whoever looks it up comes again with what it leads to.
+  if (destination == Destination::kUnresolved) {
+    unresolved_target() = plan.next_hop;
+    return Status::kUnresolved;
+  }
+  if (destination != Destination::kOk) return Status::kUnroutable;
 
   const Listeners::Listener& own = listeners_.at(to.socket);
   char branch[kBranchIdBytes + kLoopMarkBytes];
@@ -58,7 +61,7 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
   // Not to be answered by us, and a repetition is a new message.
   const Status status = is_ack ? Status::kOk : slots_.answer(task.index, task.generation, true);
   if (status != Status::kOk) return status;
-  after.send(to, out, size);
+  after.send(to, out, size, request.server_name);
   if (!is_ack) {
     Lock lock(table_, task.index);
     if (slot.phase != static_cast<uint8_t>(Phase::kStateless)) {

@@ -91,6 +91,7 @@ enum class Outcome : uint8_t { kPending = 0, kEnded = 1, kThrew = 2, kDropped = 
 struct RelayRequest {
   std::string_view ruri;         // empty: as it came in
   std::string_view destination;  // a URI that says where to whatever the Request-URI is, or empty
+  std::string_view server_name;  // forward(): whom a TLS server's certificate must name; empty: its address
   bool records_route = false;
   uint16_t on_failure = kNoRoute;
   uint16_t on_reply = kNoRoute;
@@ -125,8 +126,8 @@ class TransactionLayer : public core::Engine::Handler {
   // Sends the request on: one more branch of the call (t_relay). By the thread that runs its request or failure route.
   // kUnresolved: `branch` waits for send_to() or fail_branch(), and last_target() is the URI to look up.
   Status relay(Task task, const RelayRequest& request, Task& branch);
-  // Of the last relay() or relay_branch() of this thread that came back unresolved.
-  static const std::string& last_target();
+  // Of the last relay(), relay_branch() or forward() of this thread that came back unresolved.
+  static const std::string& last_target() { return unresolved_target(); }
   // The same in two steps, for a branch route to run between them: the branch is running in `thread` then.
   Status open_branch(Task task, const RelayRequest& request, uint32_t thread, Task& branch);
   Status relay_branch(Task branch, const RelayRequest& request);
@@ -156,7 +157,8 @@ class TransactionLayer : public core::Engine::Handler {
 
   // A connection has ended, or could not be made: what waits for an answer over it has failed.
   void flow_closed(uint32_t flow);
-  void hop_failed(const Hop& to);
+  // `name`: whom the certificate had to name, of a TLS connection. Branches that want another name are not concerned.
+  void hop_failed(const Hop& to, std::string_view name = {});
 
   // Any thread: ends a call from outside its route with a final reply of ours (CANCEL, shutdown, a thread that died).
   Status conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags);
@@ -309,6 +311,8 @@ class TransactionLayer : public core::Engine::Handler {
   template <class Matches>
   void fail_over(Matches&& matches);
 
+  // Of this thread.
+  static std::string& unresolved_target();
   void on_response(const Incoming& incoming, const MessageIndex& index);
   void forward_stray(const Incoming& incoming, const MessageIndex& index);
   bool accept_cancel_event(const Incoming& incoming, const MessageIndex& index, Task& fresh);
@@ -373,7 +377,7 @@ void TransactionLayer::fail_over(Matches&& matches) {
       if (!slots_.is_current(index, task.generation) || !is_branch(task)) continue;
       StoredBranch& own = branch_in(index);
       const bool waits = own.state == BranchState::kCalling || own.state == BranchState::kProceeding;
-      if (!waits || !matches(message_in(payloads_, own.sent).from)) continue;
+      if (!waits || !matches(own, message_in(payloads_, own.sent).from)) continue;
       own.interval_ms = own.cancel_interval_ms = 0;
       if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
           try_next_hop(index, out)) {

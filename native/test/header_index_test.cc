@@ -1,76 +1,16 @@
-// The header index against messages written by hand: one table per IndexStatus and field, then the valid
-// oddities that RFC 4475 describes. Random and hostile messages are in header_index_model_test.cc, names,
-// lists and URIs in header_walk_test.cc.
+// The header index against messages written by hand: one table per IndexStatus and field. Random and hostile messages are in
+// header_index_model_test.cc, names, lists and URIs in header_walk_test.cc.
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
 
 #include "sip/header_index.h"
+#include "test/support/indexed_cases.h"
 
 using namespace sip_async::sip;
-
-namespace {
-
-const std::string kStart = "OPTIONS sip:bob@example.com SIP/2.0\r\n";
-const std::string kVia = "Via: SIP/2.0/UDP host.example.com:5070;branch=z9hG4bKabc;rport\r\n";
-const std::string kFrom = "From: \"Alice\" <sip:alice@example.com>;tag=a1\r\n";
-const std::string kTo = "To: <sip:bob@example.com>\r\n";
-const std::string kCallId = "Call-ID: 1234@example.com\r\n";
-const std::string kCseq = "CSeq: 42 OPTIONS\r\n";
-const std::string kHeaders = kVia + kFrom + kTo + kCallId + kCseq;
-const std::string kPlain = kStart + kHeaders + "\r\n";
-
-struct Indexed {
-  explicit Indexed(std::string message, IndexLimits limits = {}) : text(std::move(message)) {
-    status = index_message(text.data(), text.size(), limits, index);
-  }
-  std::string operator()(Slice slice) const { return std::string(slice.of(text.data())); }
-
-  std::string text;
-  MessageIndex index;
-  IndexStatus status;
-};
-
-std::string with_start(const std::string& line) {
-  return line + "\r\n" + kHeaders + "\r\n";
-}
-std::string with_header(const std::string& line) {
-  return kStart + kHeaders + line + "\r\n\r\n";
-}
-std::string replaced(const std::string& from, const std::string& to) {
-  std::string text = kPlain;
-  return text.replace(text.find(from), from.size(), to);
-}
-std::string with_via(const std::string& value) {
-  return replaced(kVia, "Via: " + value + "\r\n");
-}
-std::string with_from(const std::string& value) {
-  return replaced(kFrom, "From: " + value + "\r\n");
-}
-std::string with_cseq(const std::string& value) {
-  return replaced(kCseq, "CSeq: " + value + "\r\n");
-}
-
-struct StatusCase {
-  std::string text;
-  IndexStatus status;
-  bool is_answerable = false;
-};
-
-void check_all(const std::vector<StatusCase>& cases) {
-  for (const StatusCase& one : cases) {
-    CAPTURE(one.text);
-    Indexed message(one.text);
-    CHECK(std::string(index_status_name(message.status)) == index_status_name(one.status));
-    CHECK(message.index.status == message.status);
-    CHECK(is_answerable(message.index) == one.is_answerable);
-  }
-}
-
+using namespace sip_async::test;
 using enum IndexStatus;
-
-}  // namespace
 
 TEST_CASE("a plain request") {
   Indexed m(kStart + kHeaders +
@@ -467,69 +407,4 @@ TEST_CASE("the first fault counts, and the pass goes on") {
   CHECK(ack.status == kBadUri);
   CHECK(ack.index.method == Method::kAck);
   CHECK_FALSE(is_answerable(ack.index));
-}
-
-TEST_CASE("torture: white space, folds, compact forms and unknown headers everywhere") {
-  Indexed m(
-      "INVITE sip:carol@chair.example.org;unknownparam SIP/2.0\r\n"
-      "TO :\r\n sip:carol@chair.example.org ;   tag    = 99x8\r\n"
-      "from   : \"Q \\\\\\\"\"       <sip:dora@example.net>\r\n  ;\r\n  tag = 7asx\r\n"
-      "MaX-fOrWaRdS: 0068\r\n"
-      "Call-ID: odd.0ha0isnda977644900765@192.0.2.15\r\n"
-      "Content-Length   : 7\r\n"
-      "cseq: 0009\r\n  INVITE\r\n"
-      "Via  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=390skd\r\n"
-      "s :\r\n"
-      "NewFangled:   value\r\n continued ; with \"strings\"\r\n\tand more\r\n"
-      "UnknownHeaderWithUnusualValue: ;;,,;;,;\r\n"
-      "Route:\r\n <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n"
-      "v:  SIP  / 2.0  / TCP     spin.example.com   ;\r\n  branch  =   z9hG4bK9  ,\r\n"
-      " SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239\r\n"
-      "m:\"Quoted string \\\"\\\"\" <sip:dora@example.net> ; newparam =\r\n      newvalue ;\r\n  secondparam "
-      "; q = 0.33\r\n"
-      "\r\nv=0\r\no=trailing");
-  REQUIRE(m.status == kOk);
-  CHECK(m.index.via_count == 3);
-  CHECK(m(m.index.via.host) == "192.0.2.2");
-  CHECK(m(m.index.via.branch) == "390skd");
-  CHECK(m(m.index.to.uri) == "sip:carol@chair.example.org");
-  CHECK(m(m.index.to.tag) == "99x8");
-  CHECK(m(m.index.from.uri) == "sip:dora@example.net");
-  CHECK(m(m.index.from.tag) == "7asx");
-  CHECK(m.index.max_forwards == 68);
-  CHECK(m.index.cseq_number == 9);
-  CHECK(m.index.header_count == 13);
-  CHECK(m(m.index.body) == "v=0\r\no=");
-}
-
-TEST_CASE("torture: a wide range of characters, escaped NUL, long names, bodies that look like headers") {
-  std::string method = "!odd-Method0123456789_*+`.%indeed'~";
-  Indexed wide(method +
-               " sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/"
-               ";;*:&it+has=1,weird!*pas$wo~d_too.(isn't)@example.com "
-               "SIP/2.0\r\n" +
-               kVia +
-               "From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%="
-               "\"\xd1\x80\xd0\xb0\xd0\xb1\";tag=_token~1'+`*%!-.\r\n"
-               "To: \"DEL \\z QUOTE \\\"\" <sip:1%00a;x?y/,z:p$w@example.com>\r\n"
-               "Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{\r\n"
-               "CSeq: 139122385 " +
-               method + "\r\nextensionHeader-!.%*+_`'~: \xef\xbb\xbf\xe5\xa4\xa7\r\n\r\n");
-  REQUIRE(wide.status == kOk);
-  CHECK(wide.index.method == Method::kOther);
-  CHECK(wide(wide.index.to.user) == "1%00a;x?y/,z");
-  CHECK(wide(wide.index.from.tag) == "_token~1'+`*%!-.");
-
-  Indexed nul(with_start("REGISTER sip:null-%00-null@example.com SIP/2.0"));
-  CHECK(nul.status == kMethodMismatch);
-  CHECK(nul(nul.index.ruri) == "sip:null-%00-null@example.com");
-
-  std::string word(3000, 'l');
-  Indexed lengthy(with_header(word + ": " + word + "\r\nSubject: " + word));
-  CHECK(lengthy.status == kOk);
-
-  Indexed two(kStart + kHeaders + "l: 0\r\n\r\nINVITE sip:x SIP/2.0\r\nVia: y\r\n\r\n");
-  CHECK(two.status == kOk);
-  CHECK(two.index.body.empty());
-  CHECK(two.index.header_count == 6);
 }

@@ -139,6 +139,22 @@ TEST_CASE("each 2xx to an INVITE reaches the caller, also a repeated one and one
   bed.check_nothing_left();
 }
 
+TEST_CASE("a refusal behind the end of everything goes nowhere") {
+  for (const char* method : {"INVITE", "OPTIONS"}) {
+    RelayBed bed;
+    Fork fork(bed, numbered(1, method), 1);
+    fork.reply(0, 486);
+    bed.final_reply(fork.request, 486);
+    CHECK(eventually([&] { return bed.engine.slots().live() == 0; }));
+    bed.reply(fork.callees[0], fork.got[0], 487, {.tag = "late"});
+    bed.reply(fork.callees[0], fork.got[0], 180, {.tag = "late"});
+    if (fork.request.method == "OPTIONS") bed.reply(fork.callees[0], fork.got[0], 200, {.tag = "late"});
+    bed.caller.expect_nothing();
+    CHECK(bed.transport.counters.stray_responses.load() >= 2);
+    bed.check_nothing_left();
+  }
+}
+
 TEST_CASE("of other methods the first 2xx is the only one") {
   RelayBed bed;
   Fork fork(bed, numbered(1, "OPTIONS"), 2);

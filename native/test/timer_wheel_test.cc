@@ -14,6 +14,7 @@
 #include "core/parker.h"
 #include "test/support/seed.h"
 #include "test/support/stress.h"
+#include "test/support/wheel_bed.h"
 #include "test/support/wheel_model.h"
 
 namespace {
@@ -23,26 +24,10 @@ using namespace sip_async::test;
 
 constexpr uint64_t kNever = TimerWheel::kNever;
 constexpr uint64_t kMaxTicks = TimerWheel::kMaxTicks;
-
-struct Bed {
-  explicit Bed(uint32_t nodes) : region(TimerWheel::region_bytes(nodes)), wheel(region, nodes) {}
-
-  std::vector<uint32_t> advance(uint64_t now) {
-    std::vector<uint32_t> out;
-    const uint32_t count = wheel.advance(now, [&](uint32_t node) { out.push_back(node); });
-    REQUIRE(count == out.size());
-    REQUIRE(wheel.check_invariants());
-    return out;
-  }
-
-  Region region;
-  TimerWheel wheel;
-};
-
 using Nodes = std::vector<uint32_t>;
 
 TEST_CASE("an empty wheel has nothing to do, whatever the time") {
-  Bed bed(1);
+  WheelBed bed(1);
   CHECK(bed.wheel.next_event() == kNever);
   for (const uint64_t now : {uint64_t{0}, uint64_t{1}, uint64_t{256}, uint64_t{1} << 33, uint64_t{5}}) {
     CHECK(bed.advance(now).empty());
@@ -60,7 +45,7 @@ TEST_CASE("a node comes out at its tick, not one before, at every distance") {
         if (due <= from || due > kMaxTicks) continue;
         CAPTURE(from);
         CAPTURE(due);
-        Bed bed(1);
+        WheelBed bed(1);
         CHECK(bed.advance(from).empty());
         CHECK_FALSE(bed.wheel.insert(0, due));
         CHECK(bed.advance(due - 1).empty());
@@ -73,7 +58,7 @@ TEST_CASE("a node comes out at its tick, not one before, at every distance") {
 }
 
 TEST_CASE("what is due now or past comes out at the next look, first of all and in order of insertion") {
-  Bed bed(6);
+  WheelBed bed(6);
   CHECK(bed.advance(1000).empty());
   bed.wheel.insert(0, 1001);
   bed.wheel.insert(1, 1000);
@@ -87,7 +72,7 @@ TEST_CASE("what is due now or past comes out at the next look, first of all and 
 }
 
 TEST_CASE("0 ms at the very first tick") {
-  Bed bed(1);
+  WheelBed bed(1);
   bed.wheel.insert(0, 0);
   CHECK(bed.advance(0) == Nodes{0});
 }
@@ -97,7 +82,7 @@ TEST_CASE("equals come out in order of insertion, from whichever level they come
     CAPTURE(level);
     const uint64_t span = uint64_t{1} << (level * TimerWheel::kBits);
     for (const uint64_t due : {3 * span, 3 * span + 1, 3 * span + 200, 4 * span - 1}) {
-      Bed bed(6);
+      WheelBed bed(6);
       bed.wheel.insert(0, due);
       bed.wheel.insert(1, due);
       CHECK(bed.advance(1).empty());  // now both stand in the upper level
@@ -118,7 +103,7 @@ TEST_CASE(
   Random random(77);
   for (uint64_t lap = 0; lap < rounds(300); ++lap) {
     constexpr uint32_t kNodes = 200;
-    Bed bed(kNodes);
+    WheelBed bed(kNodes);
     WheelModel model;
     uint64_t now = random.below(1000);
     CHECK(bed.advance(now) == model.advance(now));
@@ -160,14 +145,14 @@ TEST_CASE(
 }
 
 TEST_CASE("one jump over everything still sorts by tick") {
-  Bed bed(7);
+  WheelBed bed(7);
   const uint64_t dues[] = {uint64_t{1} << 33, 65'536, 255, 256, (uint64_t{1} << 24) + 1, 65'535, 256};
   for (uint32_t i = 0; i < 7; ++i) bed.wheel.insert(i, dues[i]);
   CHECK(bed.advance(uint64_t{1} << 34) == Nodes{2, 3, 6, 5, 1, 4, 0});
 }
 
 TEST_CASE("beyond the last tick is the last tick") {
-  Bed bed(4);
+  WheelBed bed(4);
   bed.wheel.insert(0, kMaxTicks + 5);
   bed.wheel.insert(1, UINT64_MAX);
   bed.wheel.insert(2, kMaxTicks);
@@ -179,7 +164,7 @@ TEST_CASE("beyond the last tick is the last tick") {
 }
 
 TEST_CASE("what the callback inserts comes out of a later advance only") {
-  Bed bed(3);
+  WheelBed bed(3);
   bed.wheel.insert(0, 5);
   Nodes out;
   const auto again = [&](uint32_t node) {
@@ -203,7 +188,7 @@ TEST_CASE("what the callback inserts comes out of a later advance only") {
 }
 
 TEST_CASE("an inserter is told to wake a ticker that would sleep too long, and only then") {
-  Bed bed(10);
+  WheelBed bed(10);
   TimerWheel& wheel = bed.wheel;
   CHECK_FALSE(wheel.insert(0, 1));         // it is awake
   CHECK_FALSE(wheel.sleep_until(kNever));  // and does not fall asleep over what it has not looked at
@@ -228,14 +213,14 @@ TEST_CASE("a ticker that sleeps for ever is woken by any node, even one beyond t
   for (const uint64_t due :
        {uint64_t{0}, uint64_t{1000}, kMaxTicks, kMaxTicks + 1, UINT64_MAX - 1, UINT64_MAX}) {
     CAPTURE(due);
-    Bed bed(1);
+    WheelBed bed(1);
     REQUIRE(bed.wheel.sleep_until(kNever));
     CHECK(bed.wheel.insert(0, due));
   }
 }
 
 TEST_CASE("a long intake wakes the ticker even when nothing in it is urgent") {
-  Bed bed(10'000);
+  WheelBed bed(10'000);
   REQUIRE(bed.wheel.sleep_until(10));
   uint32_t told = 0;
   for (uint32_t i = 0; i < 10'000; ++i) {
@@ -270,7 +255,7 @@ TEST_CASE("random inserts and jumps against a sorted map") {
   Random random(1);
   constexpr uint32_t kNodes = 400;
   for (uint64_t round = 0; round < rounds(60); ++round) {
-    Bed bed(kNodes);
+    WheelBed bed(kNodes);
     WheelModel model;
     Nodes free;
     for (uint32_t i = 0; i < kNodes; ++i) free.push_back(i);
@@ -335,7 +320,7 @@ TEST_CASE("random inserts and jumps against a sorted map") {
 
 TEST_CASE("inserts from inside the callback, against the same map") {
   Random random(2);
-  Bed bed(64);
+  WheelBed bed(64);
   WheelModel model;
   for (uint32_t i = 0; i < 64; ++i) {
     bed.wheel.insert(i, i);
@@ -355,164 +340,6 @@ TEST_CASE("inserts from inside the callback, against the same map") {
     REQUIRE(out == expected);
   }
   CHECK(bed.wheel.check_invariants());
-}
-
-TEST_CASE("threads: of all that insert before the ticker wakes exactly one is told") {
-  constexpr uint32_t kThreads = 4;
-  for (uint64_t round = 0; round < rounds(500); ++round) {
-    Bed bed(kThreads * 8);
-    REQUIRE(bed.wheel.sleep_until(1000));
-    std::atomic<uint32_t> told{0};
-    run_together(kThreads, [&](uint32_t thread) {
-      for (uint32_t i = 0; i < 8; ++i) {
-        if (bed.wheel.insert(thread * 8 + i, 1 + i)) told.fetch_add(1);
-      }
-    });
-    REQUIRE(told == 1);
-    bed.wheel.awake();
-    REQUIRE(bed.advance(100).size() == kThreads * 8);
-  }
-}
-
-// A ticker as the engine runs it, over a clock that the test moves.
-struct Ticker {
-  explicit Ticker(TimerWheel& of) : wheel(of) {}
-
-  template <class Expire>
-  void run(Expire&& expire) {
-    while (!stopping.load()) {
-      const uint64_t now = clock.load();
-      wheel.advance(now, [&](uint32_t node) { expire(node, now); });
-      const uint64_t next = wheel.next_event();
-      if (!wheel.sleep_until(next)) continue;
-      // The clock of the test rings only for those who have said when; the second look is for what it did
-      // meanwhile.
-      rings_at.store(next);
-      if (clock.load() < next && !stopping.load()) {
-        const uint64_t end_ns = now_ns() + kGuardNs;
-        parker.park_until(end_ns);
-        if (now_ns() >= end_ns) overslept.store(true);
-      }
-      rings_at.store(kNever);
-      wheel.awake();
-    }
-  }
-
-  void insert(uint32_t node, uint64_t due) {
-    if (wheel.insert(node, due)) parker.unpark();
-  }
-  void move_clock(uint64_t to) {
-    clock.store(to);
-    if (rings_at.load() <= to) parker.unpark();
-  }
-  void stop() {
-    stopping.store(true);
-    parker.unpark();
-  }
-
-  TimerWheel& wheel;
-  Parker parker;
-  std::atomic<uint64_t> clock{0};
-  std::atomic<uint64_t> rings_at{kNever};
-  std::atomic<bool> stopping{false};
-  std::atomic<bool> overslept{false};
-};
-
-TEST_CASE("threads: every node comes out once and never early while time moves") {
-  constexpr uint32_t kInserters = 2;
-  constexpr uint32_t kNodes = 512;  // of each inserter
-  const uint64_t each = rounds(150'000);
-  Bed bed(kInserters * kNodes);
-  Ticker ticker(bed.wheel);
-  std::atomic<uint8_t> inside[kInserters * kNodes] = {};
-  std::atomic<uint64_t> early{0}, doubled{0}, out{0}, inserters_left{kInserters};
-
-  std::vector<std::function<void()>> bodies;
-  for (uint32_t inserter = 0; inserter < kInserters; ++inserter) {
-    bodies.push_back([&, inserter] {
-      Random random(20 + inserter);
-      for (uint64_t i = 0; i < each; ++i) {
-        uint32_t node = inserter * kNodes + random.below32(kNodes);
-        while (inside[node].load(std::memory_order_acquire) != 0) {
-          node = inserter * kNodes + random.below32(kNodes);
-          if (random.one_in(64)) std::this_thread::yield();
-        }
-        inside[node].store(1, std::memory_order_relaxed);
-        uint64_t due = ticker.clock.load() + random.below(700);
-        if (random.one_in(50)) due += random.below(200'000);
-        if (random.one_in(10)) due |= 255;
-        if (random.one_in(10)) due = 0;
-        ticker.insert(node, due);
-      }
-      inserters_left.fetch_sub(1);
-    });
-  }
-  bodies.push_back([&] {
-    ticker.run([&](uint32_t node, uint64_t now) {
-      if (bed.wheel.node(node).due_tick > now) early.fetch_add(1, std::memory_order_relaxed);
-      if (inside[node].exchange(0, std::memory_order_acq_rel) != 1)
-        doubled.fetch_add(1, std::memory_order_relaxed);
-      out.fetch_add(1, std::memory_order_relaxed);
-    });
-  });
-  bool all_out = false;
-  bodies.push_back([&] {
-    Random random(40);
-    const uint64_t end_ns = now_ns() + kGuardNs;
-    while (inserters_left.load() > 0 && now_ns() < end_ns) {
-      ticker.move_clock(ticker.clock.load() +
-                        (random.one_in(100) ? random.below(70'000) : random.below(300)));
-      if (random.one_in(4)) std::this_thread::yield();
-    }
-    ticker.move_clock(ticker.clock.load() + 1'000'000);
-    all_out = eventually([&] { return out.load() == kInserters * each; });
-    ticker.stop();
-  });
-  run_together(bodies);
-
-  CHECK(all_out);
-  CHECK(early == 0);
-  CHECK(doubled == 0);
-  CHECK(out == kInserters * each);
-  CHECK_FALSE(ticker.overslept);
-  CHECK(bed.wheel.placed() == 0);
-  CHECK(bed.wheel.check_invariants());
-}
-
-TEST_CASE("threads: no wake-up is lost while time stands still") {
-  constexpr uint32_t kInserters = 2;
-  const uint64_t each = rounds(20'000);
-  Bed bed(kInserters);
-  Ticker ticker(bed.wheel);
-  ticker.clock.store(1000);
-  std::atomic<uint8_t> inside[kInserters] = {};
-  std::atomic<uint32_t> inserters_left{kInserters};
-  std::atomic<bool> lost{false};
-
-  std::vector<std::function<void()>> bodies;
-  for (uint32_t node = 0; node < kInserters; ++node) {
-    bodies.push_back([&, node] {
-      Random random(60 + node);
-      for (uint64_t i = 0; i < each && !lost.load(); ++i) {
-        inside[node].store(1);
-        ticker.insert(node, random.between(900, 1000));
-        // Nothing but this insert can wake the ticker for this node, so only a lost wake-up waits long.
-        const uint64_t end_ns = now_ns() + kGuardNs;
-        while (inside[node].load() != 0) {
-          if (now_ns() > end_ns) {
-            lost.store(true);
-            break;
-          }
-          std::this_thread::yield();
-        }
-      }
-      if (inserters_left.fetch_sub(1) == 1) ticker.stop();
-    });
-  }
-  bodies.push_back([&] { ticker.run([&](uint32_t node, uint64_t) { inside[node].store(0); }); });
-  run_together(bodies);
-  CHECK_FALSE(lost);
-  CHECK_FALSE(ticker.overslept);
 }
 
 }  // namespace

@@ -303,10 +303,11 @@ TEST_CASE("draining: new requests get 503, what is there is served to its end") 
     bed.absorbed(numbered(3, method).text());
     const std::string reply = bed.peer.expect(503);
     CHECK(test::header_of(reply, "Retry-After") == "5");
-    bed.absorbed(numbered(3).ack(test::to_tag_of(reply)).text());
+    if (std::string_view(method) == "INVITE") bed.absorbed(numbered(3).ack(test::to_tag_of(reply)).text());
   }
   CHECK(bed.transport.counters.refused.load() == 2);
-  bed.absorbed(numbered(4, "ACK").text());
+  // An ACK that belongs to nothing here is to a 2xx between others, whose call it sets up: it has its route.
+  bed.layer.finish(bed.run(numbered(4, "ACK").text()), Outcome::kEnded);
   bed.peer.expect_silence();
   bed.absorbed(invite.text());
   bed.peer.expect(100);

@@ -22,6 +22,8 @@ export interface RequestOptions {
   toUser?: string;
   toTag?: string;
   maxForwards?: number;
+  /** The URI in Contact; the client's own address when not given. */
+  contact?: string;
   /** Whole extra header lines, without line ends. */
   headers?: readonly string[];
   body?: string;
@@ -52,6 +54,7 @@ export function settleRequest(options: RequestOptions, own: string, target: stri
     toUser: user,
     toTag: '',
     maxForwards: 70,
+    contact: `sip:${given.fromUser ?? 'caller'}@${sentBy}`,
     headers: [],
     body: '',
     contentType: 'text/plain',
@@ -72,7 +75,7 @@ export function formatRequest(request: Request): string {
     `To: <sip:${request.toUser}@proxy.invalid>${request.toTag ? `;tag=${request.toTag}` : ''}`,
     `Call-ID: ${request.callId}`,
     `CSeq: ${request.cseq} ${request.method}`,
-    ...(contact ? [`Contact: <sip:${request.fromUser}@${request.sentBy}>`] : []),
+    ...(contact ? [`Contact: <${request.contact}>`] : []),
     ...request.headers,
     ...(request.body ? [`Content-Type: ${request.contentType}`] : []),
     `Content-Length: ${Buffer.byteLength(request.body)}`,

@@ -1,4 +1,4 @@
-import { dropped, goodVia, refused, request, route, vectors, withLines } from './vector.ts';
+import { closed, dropped, goodVia, incomplete, keepAlive, refused, request, route, vectors, withLines } from './vector.ts';
 import type { Build, Row } from './vector.ts';
 
 /** The largest datagram over IPv4. */
@@ -55,13 +55,14 @@ const rows: Row[] = [
   ['7 lines of 8,000 quotes', lines(7, () => `Record-Route: ${'"'.repeat(8000)}`), route],
   ['7 lines of 8,000 angles', lines(7, () => `Route: ${'<'.repeat(8000)}`), route],
   ['7 lines of 2,000 folds', lines(7, () => `X: ${'y\r\n '.repeat(2000)}y`), route],
-  ['65,507 bytes of x', () => 'x'.repeat(largest), dropped('tooLarge')],
-  ['65,507 spaces', () => ' '.repeat(largest), dropped('tooLarge')],
-  ['65,507 bytes of line ends and an x', () => `${'\r\n'.repeat(32_753)}x`, dropped('badStartLine')],
-  ['65,507 bytes of x and colons by the line', () => 'x:\r\n'.repeat(16_376), dropped('badStartLine')],
-  ['65,507 line feeds behind a start line', () => `OPTIONS sip:a@b.invalid SIP/2.0\r\n${'\n'.repeat(65_000)}`, dropped('missingHeader')],
-  ['65,507 bytes of method', () => `${'M'.repeat(65_000)} sip:a@b.invalid SIP/2.0\r\n\r\n`, dropped('tooLarge')],
-  ['65,507 spaces in a start line', () => `OPTIONS${' '.repeat(65_000)}SIP/2.0\r\n\r\n`, dropped('tooLarge')],
+  ['65,507 bytes of x', () => 'x'.repeat(largest), dropped('tooLarge'), closed()],
+  ['65,507 spaces', () => ' '.repeat(largest), dropped('tooLarge'), closed()],
+  ['65,507 bytes of line ends and an x', () => `${'\r\n'.repeat(32_753)}x`, dropped('badStartLine'), [keepAlive, incomplete]],
+  ['65,507 bytes of x and colons by the line', () => 'x:\r\n'.repeat(16_376), dropped('badStartLine'), closed()],
+  ['65,507 line feeds behind a start line', () => `OPTIONS sip:a@b.invalid SIP/2.0\r\n${'\n'.repeat(65_000)}`,
+    dropped('missingHeader'), closed()],
+  ['65,507 bytes of method', () => `${'M'.repeat(65_000)} sip:a@b.invalid SIP/2.0\r\n\r\n`, dropped('tooLarge'), closed()],
+  ['65,507 spaces in a start line', () => `OPTIONS${' '.repeat(65_000)}SIP/2.0\r\n\r\n`, dropped('tooLarge'), closed()],
 ];
 
 export const limits = vectors('limits', rows);

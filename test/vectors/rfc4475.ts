@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { dropped, refused, route, strayResponse } from './vector.ts';
-import type { Outcome, StreamOutcome, Vector } from './vector.ts';
+import { closed, dropped, incomplete, refused, route, strayResponse } from './vector.ts';
+import type { Outcome, Vector } from './vector.ts';
 
 /** One of the 49 messages of RFC 4475, whose bytes are in the folder rfc4475. */
 export interface TortureVector extends Vector {
@@ -10,10 +10,9 @@ export interface TortureVector extends Vector {
   readonly why?: string;
 }
 
-type TortureRow = readonly [name: string, section: string, udp: Outcome, more?: { tcp?: StreamOutcome; why?: string }];
+type TortureRow = readonly [name: string, section: string, udp: Outcome, more?: Pick<Vector, 'tcp'> & { why?: string }];
 
 const isForTheScript = 'what to do about it is the route\'s choice; the transaction layer forwards nothing by itself';
-const closed: StreamOutcome = { is: 'closed', status: 400 };
 
 const rows: TortureRow[] = [
   ['wsinv', '3.1.1.1', route],
@@ -23,19 +22,20 @@ const rows: TortureRow[] = [
   ['esc02', '3.1.1.5', route],
   ['lwsdisp', '3.1.1.6', route],
   ['longreq', '3.1.1.7', route],
-  ['dblreq', '3.1.1.8', route],
+  // Both messages of it, and what is left of the second's body, which is longer than its Content-Length.
+  ['dblreq', '3.1.1.8', route, { tcp: [route, route, closed()] }],
   ['semiuri', '3.1.1.9', route],
   ['transports', '3.1.1.10', route],
   ['mpart01', '3.1.1.11', route],
   ['unreason', '3.1.1.12', strayResponse],
   ['noreason', '3.1.1.13', strayResponse],
   ['badinv01', '3.1.2.1', refused('badVia')],
-  ['clerr', '3.1.2.2', refused('badContentLength'), { tcp: { is: 'incomplete' } }],
-  ['ncl', '3.1.2.3', refused('badContentLength'), { tcp: closed }],
+  ['clerr', '3.1.2.2', refused('badContentLength'), { tcp: incomplete }],
+  ['ncl', '3.1.2.3', refused('badContentLength'), { tcp: closed(400) }],
   ['scalar02', '3.1.2.4', refused('badCseq')],
   ['scalarlg', '3.1.2.5', dropped('badCseq')],
   ['quotbal', '3.1.2.6', refused('badFromTo')],
-  ['ltgtruri', '3.1.2.7', refused('badUri'), { tcp: { is: 'incomplete' } }],
+  ['ltgtruri', '3.1.2.7', refused('badUri')],
   ['lwsruri', '3.1.2.8', refused('badUri')],
   ['lwsstart', '3.1.2.9', refused('badUri')],
   ['trws', '3.1.2.10', refused('badStartLine')],
@@ -61,14 +61,14 @@ const rows: TortureRow[] = [
   ['invut', '3.3.6', route],
   ['regaut01', '3.3.7', route],
   ['multi01', '3.3.8', refused('repeatedHeader')],
-  ['mcl01', '3.3.9', refused('repeatedHeader'), { tcp: closed }],
+  ['mcl01', '3.3.9', refused('repeatedHeader'), { tcp: closed(400) }],
   ['bcast', '3.3.10', strayResponse],
   ['zeromf', '3.3.11', route, { why: `483 is for who forwards: ${isForTheScript}` }],
   ['cparam01', '3.3.12', route],
   ['cparam02', '3.3.13', route],
   ['regescrt', '3.3.14', route],
   ['sdp01', '3.3.15', route],
-  ['inv2543', '3.4.1', route, { tcp: closed }],
+  ['inv2543', '3.4.1', route, { tcp: closed(400) }],
 ];
 
 export const rfc4475: TortureVector[] = rows.map(([name, section, udp, more]) => ({

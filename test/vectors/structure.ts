@@ -1,4 +1,4 @@
-import { dropped, goodVia, refused, request, route, vectors, withLines } from './vector.ts';
+import { closed, dropped, goodVia, incomplete, refused, request, route, vectors, withLines } from './vector.ts';
 import type { Row } from './vector.ts';
 
 const cut = (bytes: number) => () => request()().slice(0, -bytes);
@@ -46,18 +46,21 @@ const structureRows: Row[] = [
   ['a colon in the next line', withLines('X\r\n : y'), refused('badHeader')],
   ['a bare carriage return in a value', withLines('X: a\rY: b'), refused('badHeader')],
   ['a carriage return too many', withLines('X: a\r'), refused('badHeader')],
-  ['bare carriage returns for line ends', request({ lineEnd: '\r' }), dropped('badUri')],
-  ['line ends the wrong way round', request({ lineEnd: '\n\r' }), dropped('badHeader')],
-  ['no empty line', cut(2), refused('noHeaderEnd')],
-  ['no last line feed', cut(1), refused('noHeaderEnd')],
-  ['an end within Content-Length', cut(6), refused('noHeaderEnd')],
-  ['an end within CSeq', () => request()().replace(/CSeq: 1 OP[^]*/, 'CSeq: 1 OP'), dropped('noHeaderEnd')],
-  ['an end behind the start line', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n', dropped('noHeaderEnd')],
-  ['a start line and an empty line', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n\r\n', dropped('missingHeader')],
-  ['a start line without a line end', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0', dropped('noHeaderEnd')],
-  ['an empty line before the headers', request({ start: 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n' }), dropped('missingHeader')],
-  ['an empty line in the middle', request({ maxForwards: '70\r\n' }), dropped('missingHeader')],
-  ['all six that are needed are missing', () => 'OPTIONS sip:a@b.invalid SIP/2.0\r\nX: y\r\n\r\n', dropped('missingHeader')],
+  ['bare carriage returns for line ends', request({ lineEnd: '\r' }), dropped('badUri'), incomplete],
+  ['line ends the wrong way round', request({ lineEnd: '\n\r' }), dropped('badHeader'), closed()],
+  ['no empty line', cut(2), refused('noHeaderEnd'), incomplete],
+  ['no last line feed', cut(1), refused('noHeaderEnd'), incomplete],
+  ['an end within Content-Length', cut(6), refused('noHeaderEnd'), incomplete],
+  ['an end within CSeq', () => request()().replace(/CSeq: 1 OP[^]*/, 'CSeq: 1 OP'), dropped('noHeaderEnd'), incomplete],
+  ['an end behind the start line', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n', dropped('noHeaderEnd'), incomplete],
+  ['a start line and an empty line', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n\r\n',
+    dropped('missingHeader'), closed()],
+  ['a start line without a line end', () => 'OPTIONS sip:alice@proxy.invalid SIP/2.0', dropped('noHeaderEnd'), incomplete],
+  ['an empty line before the headers', request({ start: 'OPTIONS sip:alice@proxy.invalid SIP/2.0\r\n' }),
+    dropped('missingHeader'), closed()],
+  ['an empty line in the middle', request({ maxForwards: '70\r\n' }), dropped('missingHeader'), closed()],
+  ['all six that are needed are missing', () => 'OPTIONS sip:a@b.invalid SIP/2.0\r\nX: y\r\n\r\n',
+    dropped('missingHeader'), closed()],
 ];
 
 const everyByte = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join('');
@@ -74,8 +77,8 @@ const encodingRows: Row[] = [
   ['Latin-1 in a display name', request({ from: '"J\xf6rg" <sip:caller@client.invalid>;tag=1' }), route],
   ['UTF-8 in a tag', request({ from: '<sip:caller@client.invalid>;tag=\xc3\xa4' }), route],
   ['UTF-8 in the user of a From', request({ from: '<sip:j\xc3\xb6rg@client.invalid>;tag=1' }), route],
-  ['a byte order mark before the message', () => `\xef\xbb\xbf${request()()}`, dropped('badStartLine')],
-  ['UTF-16', () => [...request()()].map((c) => `${c}\0`).join(''), dropped('badStartLine')],
+  ['a byte order mark before the message', () => `\xef\xbb\xbf${request()()}`, dropped('badStartLine'), closed()],
+  ['UTF-16', () => [...request()()].map((c) => `${c}\0`).join(''), dropped('badStartLine'), closed()],
   ['UTF-8 in the request URI', request({ uri: 'sip:j\xc3\xb6rg@proxy.invalid' }), refused('badUri')],
   ['a byte of 0x7f in a value', withLines('X: a\x7fb'), refused('badHeader')],
   ['a bell in a value', withLines('X: \x07'), refused('badHeader')],
@@ -85,10 +88,11 @@ const encodingRows: Row[] = [
   ['a control byte behind a backslash outside quotes', withLines('X: \\\x01'), refused('badHeader')],
   ['a control byte in quotes without a backslash', withLines('X: "\x01"'), refused('badHeader')],
   ['an escaped line end in quotes', withLines('X: "\\\rY: z"'), refused('badHeader')],
-  ['STUN', () => '\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl', dropped('badStartLine')],
-  ['a TLS handshake', () => '\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03', dropped('badStartLine')],
-  ['RTP', () => '\x80\x00\x12\x34\x00\x00\x00\xa0\xde\xad\xbe\xef', dropped('badStartLine')],
-  ['DNS', () => '\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x00\x00\x01\x00\x01', dropped('badStartLine')],
+  ['STUN', () => '\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl', dropped('badStartLine'), closed()],
+  ['a TLS handshake', () => '\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03', dropped('badStartLine'), closed()],
+  ['RTP', () => '\x80\x00\x12\x34\x00\x00\x00\xa0\xde\xad\xbe\xef', dropped('badStartLine'), closed()],
+  ['DNS', () => '\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x00\x00\x01\x00\x01',
+    dropped('badStartLine'), closed()],
 ];
 
 export const structure = vectors('structure', structureRows);

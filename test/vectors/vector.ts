@@ -11,7 +11,10 @@ export type Outcome =
   /** It is answered by the transaction layer itself, and no counter of faults moves. */
   | { readonly is: 'answered'; readonly status: number };
 
-/** What only a stream can do: wait for the rest of a message, or be closed because its messages cannot be told apart. */
+/**
+ * What only a stream can do: wait for the rest of a message, or be closed because its messages cannot be told apart, after a
+ * reply with this status unless it is 0.
+ */
 export type StreamOutcome = Outcome | { readonly is: 'incomplete' } | { readonly is: 'closed'; readonly status: number };
 
 export const route: Outcome = { is: 'route' };
@@ -20,6 +23,10 @@ export const dropped = (reason: string): Outcome => ({ is: 'dropped', reason });
 export const keepAlive: Outcome = { is: 'absorbed', counter: 'keepAlives' };
 export const strayResponse: Outcome = { is: 'absorbed', counter: 'strayResponses' };
 export const answered = (status: number): Outcome => ({ is: 'answered', status });
+export const incomplete: StreamOutcome = { is: 'incomplete' };
+export const closed = (status = 0): StreamOutcome => ({ is: 'closed', status });
+/** Line ends between messages that are no keep-alive. */
+export const skipped: readonly StreamOutcome[] = [];
 
 export interface Vector {
   /** Unique among all vectors. */
@@ -28,15 +35,15 @@ export interface Vector {
   readonly bytes: string;
   /** What happens to it as a datagram. */
   readonly udp: Outcome;
-  /** What happens to it on a stream, where that is not the same. */
-  readonly tcp?: StreamOutcome;
+  /** What happens to it on a stream, where that is not the same: to each piece that it is cut into. */
+  readonly tcp?: StreamOutcome | readonly StreamOutcome[];
 }
 
 /** The text of a message; `{id}` in it stands for a word that no other vector has. */
 export type Build = () => string;
 
 /** A vector as a table has it: name, bytes, outcome as a datagram, outcome on a stream where it differs. */
-export type Row = readonly [name: string, build: Build, udp: Outcome, tcp?: StreamOutcome];
+export type Row = readonly [name: string, build: Build, udp: Outcome, tcp?: Vector['tcp']];
 
 /** The values of a message that is good where nothing is said; `null` leaves a header out. */
 export interface Parts {
@@ -97,4 +104,9 @@ export function vectors(subject: string, rows: readonly Row[]): Vector[] {
     udp,
     ...(tcp === undefined ? {} : { tcp }),
   }));
+}
+
+/** What happens to a vector on a stream, piece by piece. */
+export function onStream({ udp, tcp = udp }: Vector): readonly StreamOutcome[] {
+  return 'is' in tcp ? [tcp] : tcp;
 }
