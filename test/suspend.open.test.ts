@@ -109,6 +109,7 @@ describe('tSuspend', () => {
     const one = call('open');
     const at = await suspended();
     await eventually(() => running.stats.transactions.suspended === 1);
+    await one.provisional();
     expect(statusesOf(one)).toEqual([100]);
     expect(proceed(at)).toBe(true);
     const final = await one.final();
