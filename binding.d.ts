@@ -126,10 +126,8 @@ export interface Binding {
   streamTake(channel: number, out: Uint32Array): Buffer | null;
   /** The host of the message that streamTake described in `out`, as text. */
   streamHost(out: Uint32Array): string;
-  /** A connection has ended. */
-  streamClosed(channel: number, flow: number): void;
-  /** No connection to this place could be opened, or none to a TLS server with this name. */
-  streamFailed(channel: number, transport: number, host: string, port: number, serverName: string): void;
+  /** There was no connection to send this message of streamTake by. */
+  streamUndelivered(channel: number, bytes: Uint8Array): void;
   /** Nothing is taken to be sent any more; what waits is dropped. */
   streamStop(channel: number): void;
 

@@ -242,6 +242,37 @@ describe.each([1, 2])('a relay between transports, with %d receivers', (children
     await callsEnd(running.proxy);
   });
 
+  it('keeps a call that rings when another connection to its callee is refused', async () => {
+    const client = await open(running);
+    const invite = client.request({ headers: [`X-To: ${other.target}`] });
+    const got = await other.request('INVITE');
+    other.answer(got, 180);
+    await client.response(invite, 180);
+    const again = await other.call(tcp().port);
+    const { target } = other;
+    await other.close();
+    expect((await client.ask({ method: 'MESSAGE', headers: [`X-To: ${target}`] })).status).toBe(500);
+    other.answer(got, 486, {}, again);
+    client.acknowledge(invite, await client.response(invite, 486));
+    again.destroy();
+    other = await StreamCallee.open();
+    await callsEnd(running.proxy);
+  });
+
+  it('ends a call with 487 when its callee can be reached for the CANCEL no more', async () => {
+    const client = await open(running);
+    const invite = client.request({ headers: [`X-To: ${other.target}`] });
+    other.answer(await other.request('INVITE'), 180);
+    await client.response(invite, 180);
+    const before = running.stats.transport.connections;
+    await other.close();
+    await eventually(() => running.stats.transport.connections === before - 1);
+    client.send(formatRequest(cancelFor(invite)));
+    client.acknowledge(invite, await client.response(invite, 487));
+    other = await StreamCallee.open();
+    await callsEnd(running.proxy);
+  });
+
   it('repeats nothing over a connection, and gives up in time', async () => {
     const client = await open(running);
     const before = running.stats.branches;

@@ -11,7 +11,7 @@ import { StreamClient } from './support/stream-client.ts';
 
 const authority = makeCertificate('Test Authority');
 const proxyOwn = makeCertificate('proxy.example.test', ['proxy.example.test', '127.0.0.1'], authority);
-const names = ['right.example.test', 'contact-ends.example.test', 'contact-throws.example.test'];
+const names = ['right.example.test', 'room.example.test', 'contact-ends.example.test', 'contact-throws.example.test'];
 const right = makeCertificate(names[0]!, names, authority);
 const wrong = makeCertificate('wrong.example.test', ['wrong.example.test'], authority);
 
@@ -44,6 +44,7 @@ beforeAll(async () => {
       listen: ['tcp:127.0.0.1:0', 'tls:127.0.0.1:0'],
       tls: { key: proxyOwn.key, cert: proxyOwn.cert, ca: authority.cert },
       dns: { servers: [dns.address] },
+      connectionSendBuffer: 65_536,
       modparam: { tm: { retr_timer1: 50, retr_timer2: 100, fr_timer: 3000 } },
     },
   });
@@ -149,6 +150,22 @@ describe('a TLS server that is named', () => {
     const good = Array.from({ length: 5 }, () => client.request(message(`tls:right.example.test:${callee.port}`)));
     for (const request of bad) expect((await client.response(request)).status).toBe(500);
     for (const request of good) expect((await client.response(request)).status).toBe(200);
+  });
+
+  it('answers 500 at once for what no room is left for while it is being called', async () => {
+    const client = await open();
+    callee.on('MESSAGE', [200]);
+    // All wait for the name, and then for the connection, which takes three of them.
+    const { undelivered } = running.stats.transport;
+    dns.a('room.example.test', ['127.0.0.1']).hold();
+    const requests = Array.from({ length: 8 }, () =>
+      client.request({ ...message(`tls:room.example.test:${callee.port}`), body: 'x'.repeat(20_000) }));
+    await eventually(() => running.stats.branches.active === requests.length);
+    dns.release();
+    const statuses = [];
+    for (const request of requests) statuses.push((await client.response(request, undefined, 2000)).status);
+    expect(statuses.sort()).toEqual([200, 200, 200, 500, 500, 500, 500, 500]);
+    expect(running.stats.transport.undelivered - undelivered).toBe(5);
   });
 
   it('that waits to answer is not given up for another name of the same place', async () => {

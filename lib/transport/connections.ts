@@ -147,7 +147,6 @@ export class Connections implements ConnectionOwner {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
     }
-    native.streamClosed(this.#channel, flow);
   }
 
   #nextFlow(): number {

@@ -27,7 +27,7 @@ interface Opening {
   readonly abandon: () => void;
 }
 
-/** Opens connections to where messages are to go, one for each place, and tells the native layer of those it cannot reach. */
+/** Opens connections to where messages are to go, one for each place, and gives back to the native layer what it cannot send. */
 export class Connector {
   readonly #channel: number;
   readonly #connections: Connections;
@@ -54,8 +54,7 @@ export class Connector {
     // A WebSocket client cannot be called (RFC 7118 section 5): it is reached by the connection it has made, or not at all.
     const opening = this.#openings.get(key) ?? (canConnect(target.transport) ? this.#open(target, key) : undefined);
     if (opening === undefined || opening.waitingBytes + bytes.length > this.#config.sendBufferBytes) {
-      this.#connections.counters.undelivered += 1;
-      if (opening === undefined) this.#tellFailed(target);
+      this.#giveBack(bytes);
       return;
     }
     opening.waiting.push(bytes);
@@ -87,8 +86,7 @@ export class Connector {
       this.#connections.leave(null);
       if (!done()) return;
       counters.connectsFailed += 1;
-      counters.undelivered += opening.waiting.length;
-      this.#tellFailed(target);
+      for (const bytes of opening.waiting) this.#giveBack(bytes);
     });
     socket.once(target.transport === 'tls' ? 'secureConnect' : 'connect', () => {
       if (!done()) return;
@@ -105,8 +103,9 @@ export class Connector {
     return connectTls({ ...context, host, port, rejectUnauthorized: verifyServer, ...(name === '' ? {} : { servername: name }) });
   }
 
-  #tellFailed({ transport, host, port, serverName }: Target): void {
-    native.streamFailed(this.#channel, native.constants.transports.indexOf(transport), host, port, serverName);
+  #giveBack(bytes: Buffer): void {
+    this.#connections.counters.undelivered += 1;
+    native.streamUndelivered(this.#channel, bytes);
   }
 }
 

@@ -128,20 +128,11 @@ napi_value stream_host(napi_env env, napi_callback_info info) {
   return make_text(env, address.host());
 }
 
-napi_value stream_closed(napi_env env, napi_callback_info info) {
+napi_value stream_undelivered(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
+  const Bytes bytes(env, args[1]);
   if (Channel* channel = Environment::of(env).channel(args.u32(0))) {
-    channel->transactions().flow_closed(args.u32(1));
-  }
-  return nullptr;
-}
-
-napi_value stream_failed(napi_env env, napi_callback_info info) {
-  const Args<5> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
-  sip::Hop hop;
-  if (channel != nullptr && read_hop(args.text(2), args.u32(3), args.u32(1), hop)) {
-    channel->transactions().hop_failed(hop, args.text(4));
+    channel->transactions().undelivered(bytes.data, bytes.size);
   }
   return nullptr;
 }
@@ -156,8 +147,7 @@ const std::vector<Export> kStreamExports = {
     {"streamReject", stream_reject},
     {"streamTake", stream_take},
     {"streamHost", stream_host},
-    {"streamClosed", stream_closed},
-    {"streamFailed", stream_failed},
+    {"streamUndelivered", stream_undelivered},
 };
 
 }  // namespace sip_async::node

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "sip/scan.h"
 #include "sip/transaction_layer.h"
 
 namespace sip_async::sip {
@@ -19,11 +18,6 @@ namespace {
 // How long a final reply to an INVITE may be repeated by its sender (timer H on the other side): timers D and M, and how
 // long an answer to a CANCEL is waited for.
 constexpr uint32_t kLongInT1 = 64;
-
-bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return scan::to_lower(x) == scan::to_lower(y); });
-}
 
 bool is_invite(const Slot& slot) {
   return slot.method == static_cast<uint8_t>(Method::kInvite);
@@ -372,18 +366,33 @@ void TransactionLayer::launch_reply_route(uint32_t index, Dispatch& out) {
   }
 }
 
-void TransactionLayer::flow_closed(uint32_t flow) {
-  fail_over([flow](const StoredBranch&, const Hop& to) { return to.flow == flow; });
-}
-
-void TransactionLayer::hop_failed(const Hop& hop, std::string_view name) {
-  // One address may serve many names, and fail for one that is not its own; without TLS nobody looks at them.
-  const bool is_named = hop.transport == Transport::kTls;
-  fail_over([&](const StoredBranch& branch, const Hop& to) {
-    return (!is_named || same_name(name_of(branch), name)) && to.transport == hop.transport &&
-           to.address.port == hop.address.port && to.address.family == hop.address.family &&
-           memcmp(to.address.bytes, hop.address.bytes, sizeof hop.address.bytes) == 0;
-  });
+void TransactionLayer::undelivered(const char* data, size_t size) {
+  MessageIndex index;
+  if (index_message(data, size, kOwnLimits, index) != IndexStatus::kOk || !index.is_request) return;
+  const std::string_view name = index.via.branch.of(data);
+  KeyMaker::BranchId id;
+  if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
+      id.index >= slots_.size())
+    return;
+  Verdict verdict;
+  {
+    Dispatch out(engine_, transport_);
+    Lock lock(table_, id.index);
+    if (!slots_.is_current(id.index, id.generation) || !is_branch(Task{id.index, id.generation})) return;
+    StoredBranch& own = branch_in(id.index);
+    const bool waits = own.state == BranchState::kCalling || own.state == BranchState::kProceeding;
+    if (!waits || own.sent == kNoPayload || id.attempt != own.attempt) return;
+    own.interval_ms = own.cancel_interval_ms = 0;
+    if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
+        try_next_hop(id.index, out))
+      return;
+    // A transport that fails counts as 503 (RFC 3261 section 16.9). A CANCEL that reaches nobody has nothing to wait for.
+    own.state = BranchState::kCompleted;
+    own.give_up_tick = tick_in(config_.wait_ms);
+    end_branch(id.index, own.cancel == CancelState::kNone ? 503 : 487, kNoPayload, out, verdict);
+    arm_branch(id.index, out);
+  }
+  pronounce(verdict);
 }
 
 }  // namespace sip_async::sip

@@ -147,6 +147,11 @@ struct IndexLimits {
   uint16_t max_line_bytes = 8192;  // one header with its folded lines
   uint16_t max_vias = 70;          // Via values in all; as many hops as the usual Max-Forwards of 70 allows
 };
+// For what we have built ourselves: limits are for strangers.
+inline constexpr IndexLimits kOwnLimits{.max_message_bytes = kMaxMessageBytes,
+                                        .max_headers = UINT16_MAX,
+                                        .max_line_bytes = UINT16_MAX,
+                                        .max_vias = UINT16_MAX};
 
 // Fills `out` as far as the message allows and returns out.status. A fault does not end the pass as long as header
 // lines can still be told apart, so that a refused request can be answered; the first fault is the one reported.

@@ -18,11 +18,6 @@ namespace {
 // Our Via, and what it may take: transport, host and port, the branch.
 constexpr size_t kMostViaBytes = 400;
 constexpr size_t kMostNameBytes = 255;
-// For what we have built ourselves: limits are for strangers.
-constexpr IndexLimits kOwnLimits{.max_message_bytes = kMaxMessageBytes,
-                                 .max_headers = UINT16_MAX,
-                                 .max_line_bytes = UINT16_MAX,
-                                 .max_vias = UINT16_MAX};
 
 }  // namespace
 

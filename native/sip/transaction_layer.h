@@ -155,10 +155,9 @@ class TransactionLayer : public core::Engine::Handler {
   // A task that has just begun to run, and for which no script is needed. True: it has been dealt with.
   bool runs_without_script(Task task);
 
-  // A connection has ended, or could not be made: what waits for an answer over it has failed.
-  void flow_closed(uint32_t flow);
-  // `name`: whom the certificate had to name, of a TLS connection. Branches that want another name are not concerned.
-  void hop_failed(const Hop& to, std::string_view name = {});
+  // A message of ours that no connection could be had for. The branch whose request it is has failed at this address; all
+  // others that went there may still be answered, by whatever connection.
+  void undelivered(const char* data, size_t size);
 
   // Any thread: ends a call from outside its route with a final reply of ours (CANCEL, shutdown, a thread that died).
   Status conclude(Task task, uint16_t code, std::string_view reason, uint64_t flags);
@@ -307,9 +306,6 @@ class TransactionLayer : public core::Engine::Handler {
   void end_reply_run(Task branch, const MessageEdits& edits, bool drops);
   void finish_branch(Task branch, Outcome outcome);
   bool leaves_to_branches(Task task);
-  // Transport has failed for what waits for an answer from there.
-  template <class Matches>
-  void fail_over(Matches&& matches);
 
   // Of this thread.
   static std::string& unresolved_target();
@@ -361,36 +357,6 @@ void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
   const StoredCall* call = call_in(parent);
   if (call == nullptr) return;
   for (uint32_t at = call->first_branch; at != 0; at = branch_in(at - 1).next) visit(at - 1);
-}
-
-template <class Matches>
-void TransactionLayer::fail_over(Matches&& matches) {
-  if (branches_.load(std::memory_order_relaxed) == 0) return;
-  for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
-    const core::Word word = slots_.word(index);
-    const Task task{index, word.generation()};
-    if (!word.has(core::Word::kLive) || !is_branch(task)) continue;
-    Verdict verdict;
-    {
-      Dispatch out(engine_, transport_);
-      Lock lock(table_, index);
-      if (!slots_.is_current(index, task.generation) || !is_branch(task)) continue;
-      StoredBranch& own = branch_in(index);
-      const bool waits = own.state == BranchState::kCalling || own.state == BranchState::kProceeding;
-      if (!waits || !matches(own, message_in(payloads_, own.sent).from)) continue;
-      own.interval_ms = own.cancel_interval_ms = 0;
-      if (own.state == BranchState::kCalling && !own.is_done && own.cancel == CancelState::kNone &&
-          try_next_hop(index, out)) {
-        continue;
-      }
-      // A transport that fails counts as 503 (RFC 3261 section 16.9).
-      own.state = BranchState::kCompleted;
-      own.give_up_tick = tick_in(config_.wait_ms);
-      end_branch(index, own.cancel == CancelState::kNone ? 503 : 487, core::kNoPayload, out, verdict);
-      arm_branch(index, out);
-    }
-    pronounce(verdict);
-  }
 }
 
 template <class Read>
