@@ -1,7 +1,9 @@
 // libFuzzer entry for the transaction layer: the input is a row of datagrams, and a byte before each says what the route
 // does with it: it replies, suspends, sends on to several, looks names up, or leaves it. A datagram that is a reply comes back
 // to a branch that was sent: the branch parameter in it is replaced by one of ours. Whatever comes, every call ends and
-// nothing is left of it. What is sent goes to the layer's own socket, where nobody reads it. Built with SIP_ASYNC_FUZZ_STANDALONE it replays the files and folders that are named as arguments.
+// nothing is left of it. What is sent goes to the layer's own socket, or to where a Route or a Via says; that may fail, and
+// being bound to the loopback it never leaves this machine. Built with SIP_ASYNC_FUZZ_STANDALONE it replays the files and
+// folders that are named as arguments.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -90,7 +92,6 @@ class Script {
     const uint32_t branches = layer_.open_branches();
     require(engine_.counters.suspended.load() >= 0 && engine_.counters.suspended.load() <= branches);
     require(engine_.slots().live() == layer_.open_transactions() + branches);
-    require(transport_.counters.send_failed.load() == 0);
     require(engine_.check_invariants());
   }
 
