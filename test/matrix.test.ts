@@ -87,7 +87,8 @@ function differences(runs: readonly Run[], state: State, fn: string): string[] {
     if (got.length !== 1 || !allowed.includes(String(got[0]))) {
       lines.push(`${row.script}: expected ${allowed.join(' or ')}, got ${got.join(' and ') || 'nothing'}`);
     }
-    const seen = call?.finals.map(({ status }) => status) ?? [];
+    // The same once more is no other answer: on a busy machine an ACK may come too late for the first.
+    const seen = [...new Map(call?.finals.map(({ raw, status }) => [raw, status])).values()];
     const wanted = call ? finals(state, row) : [];
     if (seen.join() !== wanted.join()) lines.push(`${row.script}: expected the answer ${wanted.join()}, got ${seen.join()}`);
     return lines;
