@@ -32,7 +32,8 @@ const load = fileURLToPath(new URL('../mixed-load/main.mjs', import.meta.url));
 
 /** @param {boolean} quick */
 export function cases(quick) {
-  return [{ rate: kRate, minutes: quick ? 1 : Number(process.env.MIXED_LOAD_MINUTES ?? 60) }];
+  const { MIXED_LOAD_RATE: rate = kRate, MIXED_LOAD_MINUTES: minutes = 60 } = process.env;
+  return [{ rate: Number(rate), minutes: quick ? 1 : Number(minutes) }];
 }
 
 /** @param {string} control @returns {Promise<any>} */

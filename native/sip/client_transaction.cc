@@ -202,9 +202,9 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
   const std::string_view name = index.via.branch.of(incoming.data);
   if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
       id.index >= slots_.size()) {
-    // Only what was sent through here without a transaction goes on. Anything else would have strangers choose to whom we
-    // send their replies (RFC 6026 section 7 does not forward strays either).
-    if (keys_.is_stateless_branch(index.via.branch.of(incoming.data))) {
+    // Sent through here without a transaction, by this process or by the one before it, which had other keys: on by Via
+    // (RFC 3261 section 16.11). Whatever names another host on top was not meant for us.
+    if (listeners_.self().has(index.via.host.of(incoming.data), index.via.port)) {
       forward_stray(incoming, index);
     } else {
       transport_.counters.stray_responses.fetch_add(1, std::memory_order_relaxed);

@@ -128,16 +128,6 @@ void KeyMaker::write_stateless_branch(uint64_t value, char* out) const {
   write_hex(out + kStateless.size() + 16, mac.finish().low, 16);
 }
 
-bool KeyMaker::is_stateless_branch(std::string_view branch) const {
-  if (branch.size() < kBranchIdBytes) return false;
-  branch = branch.substr(0, kBranchIdBytes);
-  uint64_t value = 0;
-  if (!read_hex(branch.substr(kMagicCookie.size() + kStateless.size(), 16), value)) return false;
-  char expected[kBranchIdBytes];
-  write_stateless_branch(value, expected);
-  return branch == std::string_view(expected, kBranchIdBytes);
-}
-
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {
   SipHash mac(key0_, key1_);
   mac.separate(3).add_number(key.high).add_number(key.low);

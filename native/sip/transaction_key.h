@@ -41,8 +41,6 @@ class KeyMaker {
   bool read_branch(std::string_view branch, BranchId& out) const;
   // The branch of a request that is sent on without a transaction: the same for each repetition (RFC 3261 section 16.11).
   void write_stateless_branch(const Hash128& key, char* out) const;
-  // Whether this is one of those. Which request it was is not known any more.
-  bool is_stateless_branch(std::string_view branch) const;
   bool read_slot_tag(std::string_view tag, uint32_t& index, uint32_t& generation) const;
   bool is_stateless_tag(std::string_view tag, const Hash128& key) const;
 

@@ -21,8 +21,6 @@ export interface State {
   readonly finals: 'live' | readonly number[];
   /** Where that does not hold. */
   readonly finalsOf?: (row: Row) => readonly number[] | undefined;
-  /** What the rules do not say of a row. */
-  readonly outcomeOf?: (row: Row) => readonly string[] | undefined;
   /** The call has ended: what is read of it is nothing. */
   readonly isGone?: boolean;
   readonly rules: Readonly<Record<FunctionClass, Rule>>;
@@ -199,9 +197,7 @@ const nothing: Readonly<Record<string, string>> = { 'value string': 'value null'
 const isMistake = (outcome: string) => /^(TypeError|RangeError|false .*)$/.test(outcome);
 
 /** Everything that a row may come to in a state. */
-export function outcomes({ rules, isGone, outcomeOf }: State, row: Row): readonly string[] {
-  const own = outcomeOf?.(row);
-  if (own !== undefined) return own;
+export function outcomes({ rules, isGone }: State, row: Row): readonly string[] {
   const rule = rules[row.class];
   if (rule === 'live') return [row.class === 'read' && isGone ? (nothing[row.live] ?? row.live) : row.live];
   // Two things are wrong then, and either may be told.
