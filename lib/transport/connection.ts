@@ -156,8 +156,15 @@ export class Connection {
     this.#partialSinceMs = null;
     this.#owner.broken(this, reason, head);
     // The messages in front of it are as good as any, and their routes may not have run yet.
-    if (performance.now() - this.#messageMs >= LAST_REPLIES_MS) this.end();
-    else this.#linger = setTimeout(() => this.end(), LAST_REPLIES_MS);
+    if (performance.now() - this.#messageMs >= LAST_REPLIES_MS) {
+      this.end();
+      return;
+    }
+    this.link.pause();
+    this.#linger = setTimeout(() => {
+      this.link.resume();
+      this.end();
+    }, LAST_REPLIES_MS);
   }
 
   /** Of a link that has its own framing: one message, or the keep-alive of a client that sends it here, too. */

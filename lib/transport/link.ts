@@ -26,6 +26,9 @@ export interface Link {
   destroy(): void;
   /** Asks the peer for a sign of life, if there is a way to. */
   probe(): void;
+  /** Reads nothing until {@link resume}: what the peer goes on to send costs nothing here. */
+  pause(): void;
+  resume(): void;
   /** To be called once. */
   listen(events: LinkEvents): void;
 }
@@ -67,6 +70,14 @@ export class SocketLink implements Link {
 
   probe(): void {
     // A stream has no way of its own; whoever wants to be kept sends CRLF (RFC 5626 section 4.4.1).
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
   }
 
   listen(events: LinkEvents): void {

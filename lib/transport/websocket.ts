@@ -42,6 +42,14 @@ export class WebSocketLink implements Link {
   destroy(): void {
     this.#socket.terminate();
   }
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   probe(): void {
     this.#socket.ping(undefined, undefined, () => {});
   }
