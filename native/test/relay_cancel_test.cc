@@ -391,13 +391,13 @@ TEST_CASE("CANCEL behind the final reply, for another call, and for another meth
   bed.check_nothing_left();
 }
 
-TEST_CASE("the connection of a branch that is being cancelled ends") {
+TEST_CASE("the CANCEL of a branch cannot be sent") {
   RelayBed bed;
   Call call(bed);
   call.ring();
   bed.cancel(call.invite);
-  call.cancelled();
-  bed.layer.hop_failed(call.callee.hop());
+  const std::string cancel = call.cancelled();
+  bed.layer.undelivered(cancel.data(), cancel.size());
   bed.final_reply(call.invite, 487);
   bed.check_nothing_left();
 }
