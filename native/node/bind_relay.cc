@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "node/args.h"
+#include "node/bytes.h"
 #include "node/environment.h"
 
 namespace sip_async::node {
@@ -19,33 +20,6 @@ template <size_t Count>
 Task task_of(const Args<Count>& args) {
   return Task{args.u32(1), args.u32(2)};
 }
-
-// The bytes of a body: a string's or a typed array's; null is none.
-struct Body {
-  Body(napi_env env, napi_value value) {
-    napi_valuetype type;
-    if (napi_typeof(env, value, &type) != napi_ok || type == napi_null || type == napi_undefined) return;
-    is_there = true;
-    size_t length = 0;
-    if (type == napi_string) {
-      napi_get_value_string_utf8(env, value, nullptr, 0, &length);
-      text.resize(length);
-      napi_get_value_string_utf8(env, value, text.data(), length + 1, &length);
-      view = text;
-      return;
-    }
-    napi_typedarray_type array_type;
-    void* data = nullptr;
-    if (napi_get_typedarray_info(env, value, &array_type, &length, &data, nullptr, nullptr) == napi_ok)
-      view = {static_cast<const char*>(data), length};
-  }
-  Body(const Body&) = delete;
-  Body& operator=(const Body&) = delete;
-
-  std::string text;
-  std::string_view view;
-  bool is_there = false;
-};
 
 // Arguments 3 to 10 of whatever sends a message on: ruri, destination, removed names, appended lines, body, whether it
 // records the route, failure route, reply route.
@@ -68,21 +42,9 @@ struct Wanted {
   Wanted& operator=(const Wanted&) = delete;
 
   std::string ruri, destination, removed, appended;
-  Body body;
+  Bytes body;
   sip::RelayRequest request;
 };
-
-void put_handle(napi_env env, napi_value array, uint32_t first, uint32_t second) {
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_uint32_array || length < 2) {
-    return;
-  }
-  static_cast<uint32_t*>(data)[0] = first;
-  static_cast<uint32_t*>(data)[1] = second;
-}
 
 napi_value relay(napi_env env, napi_callback_info info) {
   const Args<12> args(env, info);
@@ -91,7 +53,7 @@ napi_value relay(napi_env env, napi_callback_info info) {
   const Wanted wanted(env, args);
   Task branch{core::kNone, 0};
   const Status status = channel->transactions().relay(task_of(args), wanted.request, branch);
-  put_handle(env, args[11], branch.index, branch.generation);
+  put_pair(env, args[11], branch.index, branch.generation);
   return make_status(env, status);
 }
 
@@ -115,7 +77,7 @@ napi_value branch_open(napi_env env, napi_callback_info info) {
   Task branch{core::kNone, 0};
   const Status status =
       channel->transactions().open_branch(task_of(args), request, channel->place().thread, branch);
-  put_handle(env, args[5], branch.index, branch.generation);
+  put_pair(env, args[5], branch.index, branch.generation);
   return make_status(env, status);
 }
 
@@ -172,7 +134,7 @@ napi_value reply_forward(napi_env env, napi_callback_info info) {
   Channel* channel = channel_of(env, args);
   if (channel == nullptr) return nullptr;
   const std::string removed = args.text(3), appended = args.text(4);
-  const Body body(env, args[5]);
+  const Bytes body(env, args[5]);
   channel->transactions().finish_reply(task_of(args), {removed, appended, body.is_there, body.view});
   return nullptr;
 }
@@ -204,7 +166,7 @@ napi_value suspend_open(napi_env env, napi_callback_info info) {
   const auto most_ms = static_cast<uint64_t>(args.number(3));
   const Status status = channel->transactions().suspend_open(task_of(args), most_ms,
                                                              static_cast<uint16_t>(args.u32(4)), suspension);
-  put_handle(env, args[5], suspension, 0);
+  put_pair(env, args[5], suspension, 0);
   return make_status(env, status);
 }
 
@@ -239,7 +201,7 @@ napi_value variables_shared(napi_env env, napi_callback_info info) {
 napi_value variables_share(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
   Channel* channel = channel_of(env, args);
-  const Body bytes(env, args[3]);
+  const Bytes bytes(env, args[3]);
   if (channel != nullptr) channel->transactions().share_variables(task_of(args), bytes.view);
   return nullptr;
 }

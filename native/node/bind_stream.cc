@@ -2,39 +2,13 @@
 #include <cstring>
 
 #include "node/args.h"
+#include "node/bytes.h"
 #include "node/environment.h"
 #include "node/outgoing_layout.h"
 
 namespace sip_async::node {
 
 namespace {
-
-struct Bytes {
-  Bytes(napi_env env, napi_value array) {
-    napi_typedarray_type type;
-    void* at = nullptr;
-    if (napi_get_typedarray_info(env, array, &type, &size, &at, nullptr, nullptr) != napi_ok ||
-        type != napi_uint8_array) {
-      size = 0;
-      return;
-    }
-    data = static_cast<const char*>(at);
-  }
-  const char* data = nullptr;
-  size_t size = 0;
-};
-
-// Words of a typed array; nullptr when there are fewer.
-uint32_t* words_of(napi_env env, napi_value array, size_t words) {
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* at = nullptr;
-  if (napi_get_typedarray_info(env, array, &type, &length, &at, nullptr, nullptr) != napi_ok ||
-      type != napi_uint32_array || length < words) {
-    return nullptr;
-  }
-  return static_cast<uint32_t*>(at);
-}
 
 bool read_hop(const std::string& host, uint32_t port, uint32_t transport, sip::Hop& out) {
   if (!sip::Address::parse(host, static_cast<uint16_t>(port), out.address)) return false;
@@ -79,8 +53,8 @@ napi_value with_incoming(napi_env env, napi_value refused, const auto& args, Rec
   incoming.from.socket = static_cast<uint16_t>(args.u32(1));
   incoming.from.flow = args.u32(2);
   const Bytes bytes(env, args[6]);
-  incoming.data = bytes.data;
-  incoming.size = bytes.size;
+  incoming.data = bytes.view.data();
+  incoming.size = bytes.view.size();
   receive(*channel, incoming);
   return make_bool(env, true);
 }
@@ -132,7 +106,7 @@ napi_value stream_undelivered(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const Bytes bytes(env, args[1]);
   if (Channel* channel = Environment::of(env).channel(args.u32(0))) {
-    channel->transactions().undelivered(bytes.data, bytes.size);
+    channel->transactions().undelivered(bytes.view.data(), bytes.view.size());
   }
   return nullptr;
 }

@@ -1,5 +1,6 @@
 // Data tasks, events, and what may be done with something that waits.
 #include "node/args.h"
+#include "node/bytes.h"
 #include "node/environment.h"
 
 namespace sip_async::node {
@@ -10,55 +11,12 @@ using core::Run;
 using core::Status;
 using core::Task;
 
-// The bytes of a string or of a typed array; the typed array's stay where they are.
-struct Bytes {
-  Bytes(napi_env env, napi_value value) {
-    napi_valuetype type;
-    if (napi_typeof(env, value, &type) == napi_ok && type == napi_string) {
-      is_text = true;
-      size_t length = 0;
-      napi_get_value_string_utf8(env, value, nullptr, 0, &length);
-      too_long = length > core::DataTasks::kMaxBytes;
-      if (too_long) return;
-      text.resize(length);
-      napi_get_value_string_utf8(env, value, text.data(), length + 1, &length);
-      view = text;
-      return;
-    }
-    napi_typedarray_type array_type;
-    size_t length = 0;
-    void* data = nullptr;
-    if (napi_get_typedarray_info(env, value, &array_type, &length, &data, nullptr, nullptr) == napi_ok)
-      view = {static_cast<const char*>(data), length};
-  }
-  Bytes(const Bytes&) = delete;
-  Bytes& operator=(const Bytes&) = delete;
-
-  std::string text;
-  std::string_view view;
-  bool is_text = false;
-  bool too_long = false;
-};
-
-// Writes the handle of a task into the caller's array of two.
-void put_handle(napi_env env, napi_value array, Task task) {
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_uint32_array || length < 2) {
-    return;
-  }
-  static_cast<uint32_t*>(data)[0] = task.index;
-  static_cast<uint32_t*>(data)[1] = task.generation;
-}
-
 napi_value submit(napi_env env, napi_callback_info info) {
   const Args<9> args(env, info);
   Channel* channel = Environment::of(env).channel(args.u32(0));
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  const Bytes bytes(env, args[4]);
-  if (bytes.too_long) return make_status(env, Status::kPayloadTooLarge);
+  const Bytes bytes(env, args[4], core::DataTasks::kMaxBytes);
+  if (bytes.is_too_long) return make_status(env, Status::kPayloadTooLarge);
   core::TaskRequest request;
   request.kind = static_cast<core::SlotKind>(args.u32(1));
   request.route = static_cast<uint16_t>(args.u32(2));
@@ -70,7 +28,7 @@ napi_value submit(napi_env env, napi_callback_info info) {
   request.delay_ns = static_cast<uint64_t>(args.number(7)) * core::kNsPerMs;
   Task task{};
   const Status status = channel->engine().tasks().submit(request, task);
-  if (status == Status::kOk) put_handle(env, args[8], task);
+  if (status == Status::kOk) put_pair(env, args[8], task.index, task.generation);
   return make_status(env, status);
 }
 
@@ -93,7 +51,7 @@ napi_value task_numbers(napi_env env, napi_callback_info info) {
   const Task task{args.u32(1), args.u32(2)};
   if (channel == nullptr || !channel->engine().tasks().is_task(task)) return nullptr;
   const core::TaskData& data = channel->engine().tasks().data(task);
-  put_handle(env, args[3], Task{static_cast<uint32_t>(data.number), data.split});
+  put_pair(env, args[3], static_cast<uint32_t>(data.number), data.split);
   return nullptr;
 }
 
