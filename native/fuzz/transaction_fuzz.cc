@@ -79,7 +79,7 @@ class Script {
       layer_.send_to(unresolved_.back(), hops, wish % 3);
       unresolved_.pop_back();
     }
-    if ((wish & 0x3f) == 0x3e) layer_.hop_failed(sip::Hop{transport_.socket(0).local()});
+    if ((wish & 0x3f) == 0x3e) layer_.undelivered(last_sent_.data(), last_sent_.size());
   }
 
   // The ticker is not started, so what waits for a timer goes on waiting; the rest must have come to its end.
@@ -115,8 +115,10 @@ class Script {
     for (uint32_t i = 0; i < count; ++i) {
       sip::MessageIndex index;
       const auto status = sip::index_message(batch.data(i), batch.size(i), {}, index);
-      if (status == sip::IndexStatus::kOk && index.is_request && index.method != sip::Method::kCancel)
-        branches_.emplace_back(index.via.branch.of(batch.data(i)));
+      if (status != sip::IndexStatus::kOk || !index.is_request || index.method == sip::Method::kCancel)
+        continue;
+      branches_.emplace_back(index.via.branch.of(batch.data(i)));
+      last_sent_.assign(batch.data(i), batch.size(i));
     }
   }
   void relay(Task task, uint8_t wish) {
@@ -208,6 +210,7 @@ class Script {
   sip::TransactionLayer layer_;
   std::vector<Task> running_, open_, unresolved_;
   std::vector<std::string> branches_;  // of requests that were sent
+  std::string last_sent_;
   std::string uri_;
 };
 

@@ -197,11 +197,15 @@ void TransactionLayer::give_up(uint32_t index, Dispatch& out, Verdict& verdict) 
   end_branch(index, own.cancel == CancelState::kNone ? 408 : 487, kNoPayload, out, verdict);
 }
 
+bool TransactionLayer::read_branch_name(std::string_view name, KeyMaker::BranchId& out) const {
+  return name.size() == kBranchIdBytes + kLoopMarkBytes && keys_.read_branch(name, out) &&
+         out.index < slots_.size();
+}
+
 void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex& index) {
   KeyMaker::BranchId id;
   const std::string_view name = index.via.branch.of(incoming.data);
-  if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
-      id.index >= slots_.size()) {
+  if (!read_branch_name(name, id)) {
     // Sent through here without a transaction, by this process or by the one before it, which had other keys: on by Via
     // (RFC 3261 section 16.11). Whatever names another host on top was not meant for us.
     if (listeners_.self().has(index.via.host.of(incoming.data), index.via.port)) {
@@ -221,7 +225,7 @@ void TransactionLayer::on_response(const Incoming& incoming, const MessageIndex&
     is_stray = !slots_.is_current(id.index, id.generation) || !is_branch(task) ||
                branch_in(id.index).sent == kNoPayload ||
                name.substr(kBranchIdBytes) != std::string_view(branch_in(id.index).mark, kLoopMarkBytes);
-    const ReplyView reply{incoming.data, incoming.size, &index, kNoPayload};
+    const ReplyView reply{incoming.data, incoming.size, &index};
     if (!is_stray && id.attempt == branch_in(id.index).attempt) {
       take_reply(id.index, reply, out, verdict);
     } else if (!is_stray && is_invite(slots_.at(id.index)) && index.method == Method::kInvite) {
@@ -371,9 +375,7 @@ void TransactionLayer::undelivered(const char* data, size_t size) {
   if (index_message(data, size, kOwnLimits, index) != IndexStatus::kOk || !index.is_request) return;
   const std::string_view name = index.via.branch.of(data);
   KeyMaker::BranchId id;
-  if (name.size() != kBranchIdBytes + kLoopMarkBytes || !keys_.read_branch(name, id) ||
-      id.index >= slots_.size())
-    return;
+  if (!read_branch_name(name, id)) return;
   Verdict verdict;
   {
     Dispatch out(engine_, transport_);

@@ -26,8 +26,7 @@ std::string& TransactionLayer::unresolved_target() {
   return target;
 }
 
-size_t TransactionLayer::write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark,
-                                   char* out) const {
+size_t TransactionLayer::write_via(uint32_t socket, std::string_view branch, char* out) const {
   const Listeners::Listener& own = listeners_.at(socket);
   char* at = out;
   const auto put = [&at](std::string_view text) {
@@ -39,10 +38,39 @@ size_t TransactionLayer::write_via(uint32_t socket, const KeyMaker::BranchId& id
   put(" ");
   put(std::string_view(own.sent_by).substr(0, 300));
   put(";branch=");
-  keys_.write_branch(id, at);
-  at += kBranchIdBytes;
-  put({mark, kLoopMarkBytes});
+  put(branch);
   return static_cast<size_t>(at - out);
+}
+
+TransactionLayer::BranchName TransactionLayer::name_branch(uint32_t index, uint32_t generation,
+                                                           uint8_t attempt) {
+  BranchName name;
+  keys_.write_branch({index, generation, attempt}, name.data());
+  memcpy(name.data() + kBranchIdBytes, branch_in(index).mark, kLoopMarkBytes);
+  return name;
+}
+
+size_t TransactionLayer::build_outgoing(const StoredMessage& source, const RelayRequest& request,
+                                        const RoutePlan& plan, uint32_t socket, std::string_view branch,
+                                        char* out) {
+  char via[kMostViaBytes];
+  ForwardParts parts;
+  parts.data = source.data();
+  parts.size = source.size;
+  parts.index = &source.index;
+  parts.from = source.from;
+  parts.via = {via, write_via(socket, branch, via)};
+  // Two lines when it goes out by another way than it came in, so that both sides find theirs (RFC 5658).
+  std::string record_routes;
+  if (request.records_route) {
+    const std::string& in = listeners_.at(source.from.socket).record_route;
+    const std::string& away = listeners_.at(socket).record_route;
+    record_routes = in == away ? in : away + in;
+  }
+  parts.record_routes = record_routes;
+  parts.route = &plan;
+  parts.edits = request.edits;
+  return build_request(parts, out, kMaxReplyBytes);
 }
 
 StoredCall* TransactionLayer::call_in(uint32_t index) {
@@ -168,28 +196,9 @@ Status TransactionLayer::build_branch(const StoredMessage& source, const RelayRe
     case Destination::kOk:
       break;
   }
-  char via[kMostViaBytes];
-  const StoredBranch& own = branch_in(branch.index);
-  const size_t via_bytes =
-      write_via(to.socket, {branch.index, branch.generation, own.attempt}, own.mark, via);
-  // Two lines when it goes out by another way than it came in, so that both sides find theirs (RFC 5658).
-  std::string record_routes;
-  if (request.records_route) {
-    const std::string& in = listeners_.at(source.from.socket).record_route;
-    const std::string& away = listeners_.at(to.socket).record_route;
-    record_routes = in == away ? in : away + in;
-  }
-  ForwardParts parts;
-  parts.data = source.data();
-  parts.size = source.size;
-  parts.index = &source.index;
-  parts.from = source.from;
-  parts.via = {via, via_bytes};
-  parts.record_routes = record_routes;
-  parts.route = &plan;
-  parts.edits = request.edits;
+  const BranchName name = name_branch(branch.index, branch.generation, branch_in(branch.index).attempt);
   char* out = scratch_buffer();
-  const size_t size = build_request(parts, out, kMaxReplyBytes);
+  const size_t size = build_outgoing(source, request, plan, to.socket, {name.data(), name.size()}, out);
   if (size == 0) return Status::kNotAnswerable;
   sent = payloads_.try_allocate(sizeof(StoredMessage) + size);
   if (sent == kNoPayload) return Status::kSlotsExhausted;
@@ -298,8 +307,8 @@ PayloadRef TransactionLayer::readdressed(uint32_t index, const Hop& to) {
   const StoredMessage& old = message_in(payloads_, own.sent);
   const ViaIndex& via = old.index.via;
   char value[kMostViaBytes];
-  const KeyMaker::BranchId id{index, slots_.word(index).generation(), own.attempt};
-  const size_t value_bytes = write_via(to.socket, id, own.mark, value);
+  const BranchName name = name_branch(index, slots_.word(index).generation(), own.attempt);
+  const size_t value_bytes = write_via(to.socket, {name.data(), name.size()}, value);
   const size_t behind = size_t{via.value.offset} + via.value.length;
   // The Record-Route for the way out stands in front of the one for the way in; there is one of the two if both are the same.
   std::string away;
@@ -359,8 +368,8 @@ void TransactionLayer::send_late_ack(uint32_t index, uint8_t attempt, const Repl
   const size_t at = ack.find(via);
   if (at == std::string::npos) return;
   char value[kMostViaBytes];
-  const KeyMaker::BranchId id{index, slots_.word(index).generation(), attempt};
-  ack.replace(at, via.size(), value, write_via(to.socket, id, own.mark, value));
+  const BranchName name = name_branch(index, slots_.word(index).generation(), attempt);
+  ack.replace(at, via.size(), value, write_via(to.socket, {name.data(), name.size()}, value));
   out.send(to, ack.data(), ack.size());
 }
 

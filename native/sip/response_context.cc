@@ -112,7 +112,7 @@ void TransactionLayer::pass_success(uint32_t index, const ReplyView& reply, cons
     }
     out.send(to, bytes, size);
   }
-  if (!invite || own.on_reply == kNoRoute) return;
+  if (!invite || (own.on_reply == kNoRoute && !config_.has_reply_route)) return;
   // Repetitions of it are what the script has made of it.
   payloads_.free(slot.reply);
   slot.reply = keep_reply(bytes, size, own.status, to);
@@ -287,7 +287,7 @@ void TransactionLayer::end_reply_run(Task branch, const MessageEdits& edits, boo
     const StoredMessage& reply = message_in(payloads_, ref);
     // A final reply cannot be dropped: the caller waits for one, and there will be no other.
     if (!(drops && reply.index.status_code < 200)) {
-      pass_on(branch.index, {reply.data(), reply.size, &reply.index, ref}, edits, out, verdict);
+      pass_on(branch.index, {reply.data(), reply.size, &reply.index}, edits, out, verdict);
     }
     payloads_.free(ref);
     if (own.waiting_count != 0) launch_reply_route(branch.index, out);

@@ -35,26 +35,11 @@ Status TransactionLayer::forward(Task task, const RelayRequest& request) {
   }
   if (destination != Destination::kOk) return Status::kUnroutable;
 
-  const Listeners::Listener& own = listeners_.at(to.socket);
   char branch[kBranchIdBytes + kLoopMarkBytes];
   keys_.write_stateless_branch(keys_.transaction(source.data(), source.index, source.index.method), branch);
   loops_.write_mark(source.data(), source.size, source.index, branch + kBranchIdBytes);
-  const std::string via = std::string("SIP/2.0/") + transport_name(own.transport) + " " + own.sent_by +
-                          ";branch=" + std::string(branch, sizeof branch);
-  const std::string& in = listeners_.at(source.from.socket).record_route;
-  ForwardParts parts;
-  parts.data = source.data();
-  parts.size = source.size;
-  parts.index = &source.index;
-  parts.from = source.from;
-  parts.via = via;
-  std::string record_routes;
-  if (request.records_route) record_routes = in == own.record_route ? in : own.record_route + in;
-  parts.record_routes = record_routes;
-  parts.route = &plan;
-  parts.edits = request.edits;
   char* out = scratch_buffer();
-  const size_t size = build_request(parts, out, kMaxReplyBytes);
+  const size_t size = build_outgoing(source, request, plan, to.socket, {branch, sizeof branch}, out);
   if (size == 0) return Status::kNotAnswerable;
   const bool is_ack = slot.method == static_cast<uint8_t>(Method::kAck);
   Dispatch after(engine_, transport_);

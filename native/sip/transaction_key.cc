@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstring>
+
 #include "core/random_key.h"
 #include "sip/branch.h"
 
@@ -114,18 +115,12 @@ bool KeyMaker::read_branch(std::string_view branch, BranchId& out) const {
 
 void KeyMaker::write_stateless_branch(const Hash128& key, char* out) const {
   SipHash hash(key0_, key1_);
-  hash.separate(5).add_number(key.high).add_number(key.low);
-  write_stateless_branch(hash.finish().low, out);
-}
-
-void KeyMaker::write_stateless_branch(uint64_t value, char* out) const {
-  SipHash mac(key0_, key1_);
-  mac.separate(6).add_number(value);
+  const Hash128 value = hash.separate(5).add_number(key.high).add_number(key.low).finish();
   memcpy(out, kMagicCookie.data(), kMagicCookie.size());
   out += kMagicCookie.size();
   memcpy(out, kStateless.data(), kStateless.size());
-  write_hex(out + kStateless.size(), value, 16);
-  write_hex(out + kStateless.size() + 16, mac.finish().low, 16);
+  write_hex(out + kStateless.size(), value.high, 16);
+  write_hex(out + kStateless.size() + 16, value.low, 16);
 }
 
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {

@@ -45,8 +45,6 @@ class KeyMaker {
   bool is_stateless_tag(std::string_view tag, const Hash128& key) const;
 
  private:
-  void write_stateless_branch(uint64_t value, char* out) const;
-
   uint64_t key0_, key1_;
 };
 

@@ -18,6 +18,7 @@
 // stateless.cc forwards without a transaction, suspension.cc is t_suspend and t_continue.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -245,12 +246,11 @@ class TransactionLayer : public core::Engine::Handler {
     bool is_invite = false;
     std::string bytes;
   };
-  // A reply, ours or another's, while it is dealt with; `ref` is its payload when it lies in one.
+  // A reply, ours or another's, while it is dealt with.
   struct ReplyView {
     const char* data;
     size_t size;
     const MessageIndex* index;
-    core::PayloadRef ref;
   };
 
   // Everything from here to the next blank line: under the lock of the call, unless it takes one itself.
@@ -278,7 +278,13 @@ class TransactionLayer : public core::Engine::Handler {
   // Whom the certificate of a TLS server must name.
   std::string_view name_of(const StoredBranch& branch) const;
   core::PayloadRef readdressed(uint32_t index, const Hop& to);
-  size_t write_via(uint32_t socket, const KeyMaker::BranchId& id, const char* mark, char* out) const;
+  // The branch parameter of the attempt: what leads back to its slot, and the mark of the loop check.
+  using BranchName = std::array<char, kBranchIdBytes + kLoopMarkBytes>;
+  BranchName name_branch(uint32_t index, uint32_t generation, uint8_t attempt);
+  size_t write_via(uint32_t socket, std::string_view branch, char* out) const;
+  // The request as it leaves by `socket`; kMaxReplyBytes in `out`. 0: it cannot be built.
+  size_t build_outgoing(const StoredMessage& source, const RelayRequest& request, const RoutePlan& plan,
+                        uint32_t socket, std::string_view branch, char* out);
   void start_client(uint32_t index, Dispatch& out);
   bool try_next_hop(uint32_t index, Dispatch& out);
   void arm_branch(uint32_t index, Dispatch& out);
@@ -309,6 +315,8 @@ class TransactionLayer : public core::Engine::Handler {
 
   // Of this thread.
   static std::string& unresolved_target();
+  // The whole branch parameter of a request of ours; false when it is none, or not of this process.
+  bool read_branch_name(std::string_view name, KeyMaker::BranchId& out) const;
   void on_response(const Incoming& incoming, const MessageIndex& index);
   void forward_stray(const Incoming& incoming, const MessageIndex& index);
   bool accept_cancel_event(const Incoming& incoming, const MessageIndex& index, Task& fresh);

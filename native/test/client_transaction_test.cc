@@ -8,16 +8,7 @@
 #include "test/support/relay_bed.h"
 
 using namespace sip_async;
-using core::Status;
-using sip::Task;
-using test::calm;
-using test::Ear;
-using test::eventually;
-using test::hurried;
-using test::numbered;
-using test::RelayBed;
-using test::SipBedConfig;
-using test::SipRequest;
+using namespace test::relay_case;
 
 namespace {
 

@@ -7,12 +7,7 @@
 #include "test/support/relay_bed.h"
 
 using namespace sip_async;
-using core::Status;
-using sip::Task;
-using test::Ear;
-using test::numbered;
-using test::RelayBed;
-using test::SipRequest;
+using namespace test::relay_case;
 
 namespace {
 

@@ -14,18 +14,11 @@
 #include "test/support/seed.h"
 
 using namespace sip_async;
+using namespace test::relay_case;
 using core::now_ns;
-using core::Status;
-using sip::Entry;
 using sip::kNoRoute;
-using sip::Task;
-using test::Ear;
-using test::numbered;
 using test::Random;
-using test::RelayBed;
 using test::rounds;
-using test::SipBedConfig;
-using test::SipRequest;
 
 namespace {
 

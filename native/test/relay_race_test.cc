@@ -15,23 +15,15 @@
 #include "test/support/seed.h"
 
 using namespace sip_async;
-using core::kNone;
+using namespace test::relay_case;
 using core::now_ns;
-using core::Run;
-using core::Status;
 using core::Word;
-using sip::Entry;
 using sip::kNoRoute;
-using sip::Outcome;
-using sip::Task;
-using test::numbered;
 using test::Peer;
 using test::Random;
 using test::rounds;
 using test::run_together;
 using test::SipBed;
-using test::SipBedConfig;
-using test::SipRequest;
 
 namespace {
 
@@ -119,6 +111,7 @@ struct Storm {
       const std::string method = test::method_of(got);
       if (method == "INVITE" || method == "OPTIONS") {
         invites[test::branch_of(got)] = got;
+        if (random.one_in(20)) bed.layer.undelivered(got.data(), got.size());
         if (random.one_in(3)) reply(got, random.one_in(2) ? 100 : 180);
         if (random.one_in(3)) reply(got, 183);
         if (!random.one_in(6)) reply(got, kFinals[random.below(std::size(kFinals))]);
@@ -278,7 +271,6 @@ struct Storm {
       const Task some = Task::of(recent[random.below(kRecent)].load());
       if (random.one_in(20)) bed.layer.conclude(some, 480, {}, random.one_in(2) ? Word::kCancelled : 0);
       if (random.one_in(300)) bed.layer.conclude_all(503, {});
-      if (random.one_in(100)) bed.layer.hop_failed(sip::Hop{callees[random.below(kCallees)].address()});
       (void)bed.layer.is_cancelled(some);
       (void)bed.layer.cancel_reason(some);
       (void)bed.layer.status_of(some);

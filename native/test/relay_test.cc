@@ -8,31 +8,7 @@
 #include "test/support/relay_bed.h"
 
 using namespace sip_async;
-using core::kNone;
-using core::Run;
-using core::Status;
-using sip::Entry;
-using sip::Outcome;
-using sip::Task;
-using test::calm;
-using test::Ear;
-using test::eventually;
-using test::hurried;
-using test::numbered;
-using test::RelayBed;
-using test::SipBedConfig;
-using test::SipRequest;
-using test::Wish;
-
-namespace {
-
-sip::MessageEdits appended(std::string_view lines) {
-  sip::MessageEdits out;
-  out.appended_lines = lines;
-  return out;
-}
-
-}  // namespace
+using namespace test::relay_case;
 
 TEST_CASE("what leaves: another Via in front, one hop less, the rest as it came") {
   RelayBed bed;
@@ -441,15 +417,21 @@ TEST_CASE("an address that nothing can be sent to by a connection is tried no lo
   const Task branch = bed.relay_unresolved(task);
   CHECK_FALSE(bed.end(task));
   CHECK(bed.layer.send_to(branch, hops, 2) == Status::kOk);
-  first.expect_request("OPTIONS");
-  sip::Hop other = first.hop();
-  other.address.port = 1;
-  bed.layer.hop_failed(other);
-  bed.layer.flow_closed(17);
+  const auto lose = [&](const std::string& message) {
+    bed.layer.undelivered(message.data(), message.size());
+  };
+  const std::string to_first = first.expect_request("OPTIONS");
+  // What is not the request as it was sent says nothing about it.
+  std::string forged = to_first;
+  forged[forged.find("branch=z9hG4bK") + 30] ^= 1;
+  for (const std::string& other : {request.text(), forged, test::reply_to(to_first, 200), std::string("x")})
+    lose(other);
   second.expect_nothing();
-  bed.layer.hop_failed(first.hop());
-  second.expect_request("OPTIONS");
-  bed.layer.hop_failed(second.hop());
+  lose(to_first);
+  const std::string to_second = second.expect_request("OPTIONS");
+  lose(to_first);
+  bed.caller.expect_nothing();
+  lose(to_second);
   bed.final_reply(request, 500);
   bed.check_nothing_left();
 }

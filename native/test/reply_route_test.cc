@@ -10,31 +10,7 @@
 #include "test/support/relay_bed.h"
 
 using namespace sip_async;
-using core::kNone;
-using core::Run;
-using core::Status;
-using sip::Entry;
-using sip::Outcome;
-using sip::Task;
-using test::calm;
-using test::Ear;
-using test::eventually;
-using test::hurried;
-using test::numbered;
-using test::RelayBed;
-using test::SipBedConfig;
-using test::SipRequest;
-using test::Wish;
-
-namespace {
-
-sip::MessageEdits appended(std::string_view lines) {
-  sip::MessageEdits out;
-  out.appended_lines = lines;
-  return out;
-}
-
-}  // namespace
+using namespace test::relay_case;
 
 TEST_CASE("a reply route sees every reply but 100, one after the other, and each goes on when it has ended") {
   RelayBed bed;
@@ -128,10 +104,18 @@ TEST_CASE("a reply route that is suspended holds its reply, and the failure rout
 }
 
 TEST_CASE("a repeated 2xx does not overtake the one that is with the script, and is what that made of it") {
-  RelayBed bed;
+  SipBedConfig config = calm();
+  Wish wish;
+  SUBCASE("the call's own route") {
+    wish.on_reply = 5;
+  }
+  SUBCASE("the route for all replies") {
+    config.transactions.has_reply_route = true;
+  }
+  RelayBed bed(config);
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_reply = 5});
+  bed.relayed(invite, callee, wish);
   bed.caller.expect_reply(100);
   const std::string got = callee.expect_request("INVITE");
   bed.reply(callee, got, 200, {.tag = "a"});

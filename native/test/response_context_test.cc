@@ -9,18 +9,7 @@
 #include "test/support/seed.h"
 
 using namespace sip_async;
-using core::Run;
-using core::Status;
-using sip::Entry;
-using sip::Outcome;
-using sip::Task;
-using test::calm;
-using test::Ear;
-using test::eventually;
-using test::numbered;
-using test::RelayBed;
-using test::SipRequest;
-using test::Wish;
+using namespace test::relay_case;
 
 namespace {
 

@@ -8,22 +8,12 @@
 #include "test/support/seed.h"
 
 using namespace sip_async;
-using core::kNone;
-using core::Run;
-using core::Status;
+using namespace test::relay_case;
 using core::Word;
-using sip::Entry;
 using sip::kNoRoute;
-using sip::Outcome;
-using sip::Task;
-using test::Ear;
-using test::eventually;
-using test::numbered;
 using test::Random;
-using test::RelayBed;
 using test::rounds;
 using test::run_together;
-using test::SipRequest;
 
 namespace {
 

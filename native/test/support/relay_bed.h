@@ -242,4 +242,31 @@ class RelayBed : public SipBed {
   sip::ReceiveBatch batch_;
 };
 
+// What a case about sending on speaks of.
+namespace relay_case {
+
+using core::kNone;
+using core::Run;
+using core::Status;
+using sip::Entry;
+using sip::Outcome;
+using sip::Task;
+using test::calm;
+using test::Ear;
+using test::eventually;
+using test::hurried;
+using test::numbered;
+using test::RelayBed;
+using test::SipBedConfig;
+using test::SipRequest;
+using test::Wish;
+
+inline sip::MessageEdits appended(std::string_view lines) {
+  sip::MessageEdits out;
+  out.appended_lines = lines;
+  return out;
+}
+
+}  // namespace relay_case
+
 }  // namespace sip_async::test
