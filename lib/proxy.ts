@@ -3,6 +3,7 @@ import { getSystemErrorMap } from 'node:util';
 import { emitTkv, sendTaskData } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { BoundAddress } from './bound-address.ts';
+import { Closing } from './closing.ts';
 import type { LogLevel } from './config/limits.ts';
 import type { ListenAddress } from './config/listen.ts';
 import { checkConfig } from './config/schema.ts';
@@ -29,10 +30,6 @@ import { workerPlaces } from './workers/place.ts';
 import type { Place, WorkerInput } from './workers/place.ts';
 import { WorkerPool } from './workers/pool.ts';
 
-/** How long `close()` waits for calls by default: less than the 10 s after which supervisors kill. */
-const DEFAULT_CLOSE_MS = 8000;
-const DRAIN_POLL_MS = 5;
-
 /** What {@link Proxy.close} did. */
 export interface CloseReport {
   /** Calls that were open when it began and ended by themselves in time. */
@@ -53,8 +50,7 @@ export class Proxy {
   readonly #pool: WorkerPool;
   readonly #streams: Streams;
   readonly #control: ControlServer | null;
-  #closing: Promise<CloseReport> | undefined;
-  #deadlineMs = Infinity;
+  readonly #closing: Closing<CloseReport>;
   #lastStats: ProxyStats | undefined;
   #error: SipAsyncError | null = null;
 
@@ -69,6 +65,7 @@ export class Proxy {
     control: ControlServer | null,
   ) {
     this.#engine = engine;
+    this.#closing = new Closing(engine, (closing) => this.#close(closing));
     this.#config = config;
     this.#runtime = runtime;
     this.#pool = pool;
@@ -161,28 +158,19 @@ export class Proxy {
    * @throws TypeError for a `timeoutMs` that is negative or no number
    */
   close(options: { timeoutMs?: number } = {}): Promise<CloseReport> {
-    const { timeoutMs = DEFAULT_CLOSE_MS } = options;
-    if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs) || timeoutMs < 0) {
-      throw new TypeError(`timeoutMs: expected a number of milliseconds, got ${String(timeoutMs)}`);
-    }
-    this.#deadlineMs = Math.min(this.#deadlineMs, performance.now() + timeoutMs);
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#closing.begin(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #close(): Promise<CloseReport> {
+  async #close(closing: Closing<CloseReport>): Promise<CloseReport> {
     const engine = this.#engine;
     native.engineStopIntake(engine, false);
     this.#control?.withdraw();
     this.#streams.stopListening();
-    const open = native.engineInScript(engine);
-    while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
-      await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
-    }
+    const open = await closing.drain();
     native.engineStopIntake(engine, true);
     const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
     const dropped = native.engineDropTasks(engine);

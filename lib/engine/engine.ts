@@ -1,4 +1,5 @@
 import { native } from '../binding.ts';
+import { Closing } from '../closing.ts';
 import { readFigures, readGroups, readMemory, readTasks, readTimers } from '../stats.ts';
 import type { GroupStats, MemoryStats, TaskStats, TimerStats } from '../stats.ts';
 import { readWaiting } from '../suspended.ts';
@@ -10,9 +11,6 @@ import { TaskRunner } from './runner.ts';
 import { EngineTasks } from './tasks.ts';
 import type { SuspendOptions } from './tasks.ts';
 
-/** How long `close()` waits for tasks by default: less than the 10 s after which supervisors kill. */
-const DEFAULT_CLOSE_MS = 8000;
-const DRAIN_POLL_MS = 5;
 const LOCAL = 0;
 
 /** A task that waits, as `engine.suspended()` lists it. */
@@ -59,14 +57,14 @@ export class Engine extends EngineTasks {
   readonly #pool: WorkerPool;
   readonly #runner: TaskRunner;
   readonly #keepAlive: KeepAlive;
-  #closing: Promise<EngineCloseReport> | undefined;
-  #deadlineMs = Infinity;
+  readonly #closing: Closing<EngineCloseReport>;
   #lastStats: EngineStats | undefined;
 
   /** Opens the channel of this thread. @internal */
   constructor(engine: number, runtime: EngineRuntime, pool: WorkerPool) {
     super(runtime);
     this.#engine = engine;
+    this.#closing = new Closing(engine, (closing) => this.#close(closing));
     this.#runtime = runtime;
     this.#pool = pool;
     this.#runner = new TaskRunner(runtime, LOCAL, this, () => this.#keepAlive.look());
@@ -132,26 +130,17 @@ export class Engine extends EngineTasks {
    * @param options `timeoutMs`: how long to wait for tasks, 8000 by default; 0 drops everything at once
    */
   close(options: { timeoutMs?: number } = {}): Promise<EngineCloseReport> {
-    const { timeoutMs = DEFAULT_CLOSE_MS } = options;
-    if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs) || timeoutMs < 0) {
-      throw new TypeError(`timeoutMs: expected a number of milliseconds, got ${String(timeoutMs)}`);
-    }
-    this.#deadlineMs = Math.min(this.#deadlineMs, performance.now() + timeoutMs);
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#closing.begin(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #close(): Promise<EngineCloseReport> {
+  async #close(closing: Closing<EngineCloseReport>): Promise<EngineCloseReport> {
     const engine = this.#engine;
     native.engineStopIntake(engine, true);
-    const open = native.engineInScript(engine);
-    while (native.engineInScript(engine) > 0 && performance.now() < this.#deadlineMs) {
-      await new Promise((done) => setTimeout(done, DRAIN_POLL_MS));
-    }
+    const open = await closing.drain();
     const dropped = native.engineDropTasks(engine);
     const interrupted = native.engineInScript(engine);
     this.#runner.abandonAll();
