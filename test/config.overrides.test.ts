@@ -1,20 +1,6 @@
-import { defineProxy } from 'sip-async';
 import { describe, expect, it } from 'vitest';
 import { checkConfig } from '../dist/config/schema.js';
-
-function definition(members: Record<string, unknown>): unknown {
-  return defineProxy({ requestRoute() {}, ...members } as Parameters<typeof defineProxy>[0]);
-}
-
-function faultsOf(input: unknown, overrides: unknown): string[] {
-  try {
-    checkConfig(input, overrides);
-  } catch (error) {
-    expect(error).toHaveProperty('code', 'SIPASYNC_ERR_CONFIG');
-    return (error as Error).message.split('\n').slice(1).map((line) => line.trim());
-  }
-  return [];
-}
+import { definition, faultsOf } from './support/config-faults.ts';
 
 describe('overrides', () => {
   const own = () =>
