@@ -44,7 +44,6 @@ describe('SIPp', () => {
     const result = await runSipp({ scenario: 'uac-invite-404', port, calls, rate: 50, timeoutMs: 15_000 });
     expect(result).toMatchObject({ exitCode: 0, successful: calls, failed: 0, unexpected: 0, timedOut: false });
     expect(result.responseTimeMs).toBeGreaterThanOrEqual(995);
-    expect(result.responseTimeMs).toBeLessThan(2000);
     expect(proxy.stats().transactions.completed).toBe(calls);
     await expectNothingLeft(proxy);
   });
