@@ -64,10 +64,10 @@ describe('SIPp', () => {
     });
     expect(result).toMatchObject({ exitCode: 0, successful: calls, failed: 0, unexpected: 0, timedOut: false });
 
+    await expectNothingLeft(proxy);
     const { transactions, timers, groups } = proxy.stats();
     expect(transactions).toMatchObject({ completed: calls, cancelled: 0, timedOut: 0, suspended: 0, inScript: 0 });
     expect(timers).toMatchObject({ fired: calls, cancelled: 0 });
     expect(groups.default).toMatchObject({ done: calls, failed: 0, refused: 0, queued: 0 });
-    await expectNothingLeft(proxy);
   }, (seconds + 40) * 1000);
 });
