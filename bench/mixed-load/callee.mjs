@@ -5,6 +5,8 @@ import { createSocket } from 'node:dgram';
 const kAnswerMs = 40;
 const kRepeatMs = 500;
 const kMostRepeats = 20;
+/** How long an INVITE that was acknowledged is known: a repetition of it may have been overtaken by the ACK. */
+const kOverMs = 5000;
 
 /** @param {string} request @param {string} name */
 function lines(request, name) {
@@ -17,6 +19,8 @@ export class Callee {
   #socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   /** INVITEs without an ACK, by Call-ID and branch. @type {Map<string, Ringing>} */
   #open = new Map();
+  /** Those that got theirs a moment ago. @type {Set<string>} */
+  #over = new Set();
   /** Final replies that no ACK ever came for. */
   unacknowledged = 0;
 
@@ -53,12 +57,14 @@ export class Callee {
       for (const [other, { timer }] of open ? [[key, open]] : this.#ofCall(key)) {
         clearTimeout(timer);
         this.#open.delete(/** @type {string} */ (other));
+        this.#over.add(/** @type {string} */ (other));
+        setTimeout(() => this.#over.delete(/** @type {string} */ (other)), kOverMs);
       }
     } else if (method === 'CANCEL') {
       this.#reply(request, 200, 'OK', port, key);
       if (open?.final === 0) this.#finish(open.invite, 487, port, key);
     } else if (method === 'INVITE') {
-      if (open === undefined) this.#ring(request, port, key);
+      if (open === undefined && !this.#over.has(key)) this.#ring(request, port, key);
     } else {
       this.#reply(request, 200, 'OK', port, key);
     }
