@@ -8,7 +8,8 @@ NAPI_MODULE_INIT() {
   node::Environment::install(env);
   for (const auto* table :
        {&node::kEngineExports, &node::kChannelExports, &node::kTransactionExports, &node::kMessageExports,
-        &node::kTaskExports, &node::kSharedExports, &node::kRelayExports, &node::kStreamExports}) {
+        &node::kTaskExports, &node::kSharedExports, &node::kRelayExports, &node::kStreamExports,
+        &node::kOperationExports}) {
     for (const Export& entry : *table) {
       napi_value function;
       if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) !=
