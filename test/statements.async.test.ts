@@ -157,7 +157,7 @@ describe('async()', () => {
   it('keeps what belongs to the call, and nothing of the run', async () => {
     const final = await call('state').final();
     expect(JSON.parse(final.reason)).toEqual([
-      ['kept', 2], { deep: true }, true, 'sip:changed@example.com', [], 'INVITE', false, true, 'STATE',
+      [2, 'kept'], { deep: true }, true, 'sip:changed@example.com', [], 'INVITE', false, true, 'STATE',
     ]);
   });
 
