@@ -46,7 +46,7 @@ struct LaunchRequest {
   uint16_t route = 0;  // the report route, or a number that is none
   uint32_t thread = 0;
   uint64_t most_ns = 0;
-  std::string_view text;
+  std::string_view text = {};
   bool has_text = false;
 };
 

@@ -16,8 +16,8 @@ napi_value suspend(napi_env env, napi_callback_info info) {
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const uint32_t thread = channel->place().thread;
   const Status status = channel->transactions().suspend_for_operation(
-      Task{args.u32(1), args.u32(2)}, static_cast<uint64_t>(args.number(4)), static_cast<uint16_t>(args.u32(3)),
-      thread);
+      Task{args.u32(1), args.u32(2)}, static_cast<uint64_t>(args.number(4)),
+      static_cast<uint16_t>(args.u32(3)), thread);
   if (status == Status::kOk) channel->engine().operations().begin(thread);
   return make_status(env, status);
 }
@@ -72,7 +72,7 @@ napi_value count(napi_env env, napi_callback_info info) {
 }  // namespace
 
 const std::vector<Export> kOperationExports = {
-    {"operationSuspend", suspend}, {"launchStart", launch},   {"launchTake", take},
+    {"operationSuspend", suspend}, {"launchStart", launch}, {"launchTake", take},
     {"launchText", text_of},       {"operationEnd", count},
 };
 

@@ -39,7 +39,8 @@ Status TransactionLayer::suspend_for_operation(Task task, uint64_t most_ms, uint
   Slot& slot = slots_.at(task.index);
   slot.action_ns = now;
   slot.entry.store(static_cast<uint8_t>(Entry::kOperation), std::memory_order_relaxed);
-  return engine_.suspend_until(task, now + most_ms * core::kNsPerMs, 1, route, core::Engine::kOwnThread, thread);
+  return engine_.suspend_until(task, now + most_ms * core::kNsPerMs, 1, route, core::Engine::kOwnThread,
+                               thread);
 }
 
 Status TransactionLayer::undo_suspension(Task task, uint32_t suspension, uint32_t thread) {
