@@ -88,6 +88,12 @@ const definition = `
         try { msg.async(operations.late, 'RESUMED'); } catch {}
         try { msg.sendReply(200); } catch (error) { note(error.code.slice(13)); }
         break;
+      case 'cancels':
+        msg.async(() => {
+          globalThis.statementsProxy.cancel({ index: msg.index, label: msg.generation });
+          return 'of nobody';
+        }, 'RESUMED');
+        break;
       case 'throws-then': msg.async(operations.value, 'THROWS'); break;
       case 'ends-then': msg.async(operations.value, 'NOTHING'); break;
       default: msg.async(operations[msg.toUser], 'RESUMED', options);
@@ -302,6 +308,42 @@ describe('async()', () => {
     await eventually(() => signal.aborted);
     expect(signal.reason).toMatchObject({ code: 'SIPASYNC_ERR_CANCELLED' });
     expect(running.proxy.cancel(entry!.handle)).toBe(false);
+  });
+
+  it('13: is ended by a CANCEL in the very start of its operation', async () => {
+    (globalThis as { statementsProxy?: unknown }).statementsProxy = running.proxy;
+    const before = running.stats.operations;
+    const one = call('cancels');
+    expect((await one.final()).status).toBe(487);
+    await callsEnd(running.proxy);
+    expect(finalsOf(one).map(({ status }) => status)).toEqual([487]);
+    expect(running.stats.operations).toMatchObject({
+      pending: 0, cancelled: before.cancelled + 1, late: before.late + 1, done: before.done,
+    });
+  });
+
+  it('15: answers a CANCEL that comes again', async () => {
+    const key = token();
+    const one = call('held', { callId: key });
+    await heldOne(key);
+    await one.provisional();
+    const cancel = one.cancel();
+    await cancel.final();
+    cancel.resend();
+    await eventually(() => cancel.finals.length === 2);
+    expect(cancel.finals.map(({ status }) => status)).toEqual([200, 200]);
+    expect((await one.final()).status).toBe(487);
+    await callsEnd(running.proxy);
+  });
+
+  it('9: takes a timeout beyond 32 bits of milliseconds', async () => {
+    const key = token();
+    const one = call('held', { callId: key, headers: [`X-Timeout: ${30 * 24 * 3600}`] });
+    const { resolve } = await heldOne(key);
+    const [entry] = running.proxy.suspended();
+    expect(entry!.dueInMs).toBeGreaterThan(2 ** 31);
+    resolve('soon');
+    expect(await outcome(one)).toEqual([1, 'soon', false, null]);
   });
 
   it('12: a signal that is looked at behind the CANCEL is aborted', async () => {

@@ -282,6 +282,8 @@ describe('launch() without a slot', () => {
     expect(proxy.asyncError?.code).toBe('SIPASYNC_ERR_SLOTS_EXHAUSTED');
     expect(ends).toHaveLength(2);
     expect(notes.entries).toEqual([]);
+    // 22: the first of all slots is one as any other.
+    expect(proxy.suspended().map(({ handle }) => handle.index).sort()).toEqual([0, 1]);
     expect(await notes.atLeast(1)).toEqual([['report', -1, 'SLOTS_EXHAUSTED', '3', false]]);
     expect(proxy.launch(hold, 'FAKED')).toBe(false);
     const [, faked] = await notes.atLeast(2);
