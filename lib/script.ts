@@ -23,7 +23,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Runs user code: the only place that does. It knows the signal by which a script ends, the 500 for a route that ends
+ * Runs routes: the only place that does. It knows the signal by which a script ends, the 500 for a route that ends
  * with nothing, and the log line for one that throws.
  */
 export class Script {
