@@ -35,6 +35,8 @@ export interface Constants {
    * limits may go, `usual...` is what shv has; `entryBytes` is what an entry counts for besides its key and value.
    */
   readonly shared: { readonly limits: readonly string[]; readonly stats: readonly string[]; readonly mostTables: number; readonly mostEntries: number; readonly mostBytes: number; readonly usualEntries: number; readonly usualBytes: number; readonly entryBytes: number };
+  /** Names the made-up request where there is no slot. */
+  readonly noSlot: { readonly index: number; readonly generation: number };
   /** What became of an operation, for operationEnd. */
   readonly operation: { readonly done: number; readonly failed: number; readonly timedOut: number; readonly cancelled: number; readonly late: number; readonly refused: number };
   /** group number that stands for "the thread that suspended". */

@@ -5,10 +5,7 @@ import type { Runtime } from '../runtime.ts';
 import { RunningOperation } from './operation.ts';
 import type { OperationOutcome } from './operation.ts';
 
-const { status: STATUS, operation: END } = native.constants;
-
-/** Names no slot: of a launch that found none. */
-const NO_SLOT = 0xffff_ffff;
+const { status: STATUS, operation: END, noSlot: NO_SLOT } = native.constants;
 
 /** A launch that goes on: its report route (a number, or 65535 for none) and its text. */
 export interface LaunchReport {
@@ -74,7 +71,7 @@ export class Operations {
     const runtime = this.#runtimeOf();
     native.operationEnd(runtime.channel, END.refused, false);
     const run = () => {
-      if (this.#refused.delete(run)) runtime.report(NO_SLOT, 0, route, failed(error), text);
+      if (this.#refused.delete(run)) runtime.report(NO_SLOT.index, NO_SLOT.generation, route, failed(error), text);
     };
     this.#refused.add(run);
     setImmediate(run);

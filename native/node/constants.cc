@@ -116,6 +116,8 @@ napi_value make_constants(napi_env env) {
       .set("socket", kOutgoingSocket)
       .set("port", kOutgoingPort)
       .set("nameBytes", kOutgoingNameBytes);
+  Object no_slot(env);
+  no_slot.set("index", sip::FakedRequest::kName.index).set("generation", sip::FakedRequest::kName.generation);
   Object out(env);
   out.set("shared", shared.value());
   out.set("outgoing", outgoing.value()).set("transports", listed(env, kTransportNames));
@@ -130,6 +132,7 @@ napi_value make_constants(napi_env env) {
       .set("groupStats", listed(env, kGroupStats))
       .set("malformed", malformed)
       .set("ownThread", core::Engine::kOwnThread)
+      .set("noSlot", no_slot.value())
       .set("operation", numbered(env, kOperationEndNames))
       .set("maxDataBytes", static_cast<uint32_t>(core::DataTasks::kMaxBytes))
       .set("waiting", listed(env, kWaitingFields));

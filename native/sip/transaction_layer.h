@@ -372,8 +372,7 @@ void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
 
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
-  // A launch that found no slot is reported on the made-up request as any other.
-  const bool has_no_slot = task.index == core::kNone;
+  const bool has_no_slot = task.bits() == FakedRequest::kName.bits();
   if (!has_no_slot && !slots_.is_current(task.index, task.generation)) return false;
   if (has_no_slot || (!is_message(task) && !is_branch(task))) {
     read(faked_.request());

@@ -163,14 +163,19 @@ TEST_CASE("what cannot wait for an operation") {
   bed.check_nothing_left();
 }
 
-TEST_CASE("the made-up request is there for a report without a slot") {
+TEST_CASE("the made-up request is there for a report without a slot, by its own name only") {
   RelayBed bed;
+  const Task name = sip::FakedRequest::kName;
   size_t size = 0;
-  CHECK(bed.layer.with_request({kNone, 0}, true, [&](const sip::StoredMessage& one) { size = one.size; }));
+  const auto read = [&](const sip::StoredMessage& one) { size = one.size; };
+  CHECK_FALSE(bed.layer.with_request({kNone, 0}, true, read));
+  CHECK(size == 0);
+  CHECK(bed.layer.with_request(name, true, read));
   CHECK(size > 0);
-  CHECK_FALSE(bed.layer.has_transaction({kNone, 0}));
-  CHECK(bed.layer.reply({kNone, 0}, 200, {}, {}, false) == Status::kStaleHandle);
-  CHECK_FALSE(bed.end({kNone, 0}));
+  CHECK(bed.layer.with_request(name, false, read));
+  CHECK_FALSE(bed.layer.has_transaction(name));
+  CHECK(bed.layer.reply(name, 200, {}, {}, false) == Status::kStaleHandle);
+  CHECK_FALSE(bed.end(name));
 }
 
 TEST_CASE("threads: result, deadline, CANCEL and a forged handle, all at once: one of them") {
