@@ -88,6 +88,7 @@ describe('docs/relay.md', () => {
 
   it('Reply routes', async () => {
     callees[0]!.on('INVITE', (request, callee) => {
+      if (callee.distinct('INVITE').length < callee.of('INVITE').length) return;
       for (const status of [180, 183, 200]) callee.answer(request, status, { headers: ['Server: secret'] });
     });
     await run('Reply routes');
@@ -107,7 +108,7 @@ describe('docs/relay.md', () => {
       `sip:desk@${callees[0]!.address}`, `sip:mobile@${callees[1]!.address}`,
     ]);
     await invite({ headers: ['User-Agent: desk-only'] }).final();
-    expect(callees.map((callee) => callee.of('INVITE').length)).toEqual([2, 1]);
+    expect(callees.map((callee) => callee.distinct('INVITE').length)).toEqual([2, 1]);
   });
 
   it('CANCEL', async () => {

@@ -55,7 +55,7 @@ describe('a signal', () => {
     const beganMs = performance.now();
     const ended = await proxy.stop();
     expect(performance.now() - beganMs).toBeGreaterThanOrEqual(400);
-    expect(performance.now() - beganMs).toBeLessThan(3000);
+    expect(performance.now() - beganMs).toBeLessThan(20_000);
     expect(ended).toMatchObject({ ...clean, stderr: 'sip-async: open calls answered 503: 3\n' });
     expect(await statuses([...calls, short])).toEqual([503, 503, 503, 404]);
   });

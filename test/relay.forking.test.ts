@@ -275,8 +275,8 @@ describe('serial forking', () => {
     const call = scene.call('serial');
     expect((await call.final()).status).toBe(486);
     await scene.settle();
-    expect(first().of('INVITE')).toHaveLength(1);
-    expect(second().of('INVITE')).toHaveLength(1);
+    expect(first().distinct('INVITE')).toHaveLength(1);
+    expect(second().distinct('INVITE')).toHaveLength(1);
     await scene.proxy.callsEnd();
   });
 
@@ -333,7 +333,7 @@ describe('serial forking', () => {
     await eventually(() => call.responses.length > before);
     expect(call.responses.at(-1)!.status).toBe(100);
     expect((await call.final()).status).toBe(404);
-    expect(first().of('INVITE')).toHaveLength(1);
+    expect(first().distinct('INVITE')).toHaveLength(1);
     await scene.proxy.callsEnd();
   });
 

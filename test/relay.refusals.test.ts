@@ -150,7 +150,7 @@ describe('relaying is refused', () => {
     callees[1]!.on('INVITE', [486]);
     expect([404, 486]).toContain((await call('twice').final()).status);
     expect(await notes.atLeast(1)).toEqual([[[true, null], [true, null]]]);
-    expect(callees.map((callee) => callee.of('INVITE').length)).toEqual([1, 1]);
+    expect(callees.map((callee) => callee.distinct('INVITE').length)).toEqual([1, 1]);
     await callsEnd(running.proxy);
   });
 

@@ -143,7 +143,7 @@ describe('suspending in the routes of a relayed call', () => {
   });
 
   it('passes a refusal on, which was acknowledged at once', async () => {
-    const one = call('reply-later', { headers: ['X-Wait: 300'] });
+    const one = call('reply-later', { headers: ['X-Wait: 1000'] });
     first().answer(await first().request('INVITE'), 486);
     const ack = await first().request('ACK');
     expect(finalsOf(one)).toEqual([]);
@@ -154,7 +154,7 @@ describe('suspending in the routes of a relayed call', () => {
   });
 
   it('absorbs a reply that is repeated while it is suspended', async () => {
-    const one = call('reply-later', { headers: ['X-Wait: 300'] });
+    const one = call('reply-later', { headers: ['X-Wait: 1000'] });
     const invite = await first().request('INVITE');
     const busy = first().answer(invite, 486);
     await first().request('ACK');
@@ -186,7 +186,7 @@ describe('suspending in the routes of a relayed call', () => {
   });
 
   it('delivers replies of other branches while one is suspended', async () => {
-    const one = call('reply-held', { headers: ['X-Wait: 400'] });
+    const one = call('reply-held', { headers: ['X-Wait: 1000'] });
     const invites = [await first().request('INVITE'), await second().request('INVITE')] as const;
     first().answer(invites[0], 180, { headers: ['X-Hold: 1'] });
     second().answer(invites[1], 183);
@@ -282,7 +282,7 @@ describe('suspending in the routes of a relayed call', () => {
     const one = call('failure-rearmed');
     const final = await one.final();
     expect(final.status).toBe(480);
-    expect(second().of('INVITE')).toHaveLength(2);
+    expect(second().distinct('INVITE')).toHaveLength(2);
     expect(new Set(second().of('INVITE').map((invite) => invite.header('via'))).size).toBe(2);
     await callsEnd(running.proxy);
   });
@@ -297,10 +297,10 @@ describe('suspending in the routes of a relayed call', () => {
   });
 
   it.each(['branch-sleep', 'branch-later'])('holds one branch while its branch route waits: %s', async (user) => {
-    const one = call(user, { headers: ['X-Wait: 200'] });
+    const one = call(user, { headers: ['X-Wait: 1000'] });
     const slow = await first().request('INVITE');
     const quick = await second().request('INVITE');
-    expect(slow.atMs - one.sentAtMs).toBeGreaterThanOrEqual(200);
+    expect(slow.atMs - one.sentAtMs).toBeGreaterThanOrEqual(1000);
     if (user === 'branch-sleep') expect(quick.atMs).toBeLessThan(slow.atMs);
     expect(slow.header('x-branch')).toBe(first().uri);
     expect(quick.header('x-branch')).toBe(second().uri);

@@ -210,7 +210,7 @@ describe('the client transaction of a relayed request', () => {
       scene.callee.answer(request, 404);
       expect((await call.final()).status).toBe(404);
     }
-    expect(scene.callee.of('INVITE')).toHaveLength(1);
+    expect(scene.callee.distinct('INVITE')).toHaveLength(1);
     await scene.proxy.callsEnd();
   });
 });

@@ -73,7 +73,7 @@ describe.each([['returns', ''], ['ends by exit()', 'msg.exit();']])('a route tha
 
   it('makes an appended branch once, not again in the failure route', async () => {
     await call();
-    expect(callees.map((callee) => callee.of('INVITE').length)).toEqual([1, 1, 1]);
+    expect(callees.map((callee) => callee.distinct('INVITE').length)).toEqual([1, 1, 1]);
   });
 
   it('of a branch begins with what the call has, and keeps what it sets for that branch', async () => {

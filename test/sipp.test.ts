@@ -44,7 +44,6 @@ describe('SIPp', () => {
     const result = await runSipp({ scenario: 'uac-invite-404', port, calls, rate: 50, timeoutMs: 15_000 });
     expect(result).toMatchObject({ exitCode: 0, successful: calls, failed: 0, unexpected: 0, timedOut: false });
     expect(result.responseTimeMs).toBeGreaterThanOrEqual(995);
-    expect(result.responseTimeMs).toBeLessThan(2000);
     expect(proxy.stats().transactions.completed).toBe(calls);
     await expectNothingLeft(proxy);
   });
@@ -65,10 +64,10 @@ describe('SIPp', () => {
     });
     expect(result).toMatchObject({ exitCode: 0, successful: calls, failed: 0, unexpected: 0, timedOut: false });
 
+    await expectNothingLeft(proxy);
     const { transactions, timers, groups } = proxy.stats();
     expect(transactions).toMatchObject({ completed: calls, cancelled: 0, timedOut: 0, suspended: 0, inScript: 0 });
     expect(timers).toMatchObject({ fired: calls, cancelled: 0 });
     expect(groups.default).toMatchObject({ done: calls, failed: 0, refused: 0, queued: 0 });
-    await expectNothingLeft(proxy);
   }, (seconds + 40) * 1000);
 });

@@ -144,7 +144,7 @@ describe('a worker thread that does not end', () => {
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', timedOut: false });
     const { closeMs, answers } = JSON.parse(ended.stdout) as { closeMs: number[]; answers: unknown };
     expect(answers).toEqual({ call: [404], suspend: [404, 404, 404] });
-    expect(closeMs[0]).toBeLessThan(3000);
+    expect(closeMs[0]).toBeLessThan(20_000);
   });
 
   it('because a route blocks it is ended, too, and its call gets 503', async () => {
@@ -157,7 +157,7 @@ describe('a worker thread that does not end', () => {
     await eventually(() => proxy.stats().transactions.suspended === 0);
     const beganMs = performance.now();
     expect(await proxy.close({ timeoutMs: 50 })).toEqual({ drained: 0, answered: 1, dropped: 0 });
-    expect(performance.now() - beganMs).toBeLessThan(3000);
+    expect(performance.now() - beganMs).toBeLessThan(20_000);
     expect((await call.final()).status).toBe(503);
   });
 });

@@ -46,13 +46,13 @@ class Transports {
 
   // `server_name`: whom the certificate must name when a TLS connection has to be opened for this; without it, the address.
   void send(const char* data, size_t size, const Hop& to, std::string_view server_name = {}) {
+    // Counted first: whoever has got a message finds it in the statistics.
+    counters.sent.fetch_add(1, std::memory_order_relaxed);
     const bool taken = to.transport == Transport::kUdp ? sockets_[to.socket]->send(data, size, to.address)
                                                        : outbox_.push(data, size, to, server_name);
-    if (taken) {
-      counters.sent.fetch_add(1, std::memory_order_relaxed);
-    } else {
-      counters.send_failed.fetch_add(1, std::memory_order_relaxed);
-    }
+    if (taken) return;
+    counters.sent.fetch_sub(1, std::memory_order_relaxed);
+    counters.send_failed.fetch_add(1, std::memory_order_relaxed);
   }
 
   TransportCounters counters;

@@ -16,9 +16,7 @@ TEST_CASE("a reply route sees every reply but 100, one after the other, and each
   RelayBed bed;
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_reply = 5});
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, {.on_reply = 5});
   bed.reply(callee, got, 100);
   Task none{};
   CHECK_FALSE(bed.try_next_route(none));
@@ -43,9 +41,7 @@ TEST_CASE("a provisional reply can be dropped, a final one cannot") {
   RelayBed bed;
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_reply = 5});
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, {.on_reply = 5});
   bed.reply(callee, got, 180);
   CHECK_FALSE(bed.end(bed.next_route(Entry::kReplyRoute), Outcome::kDropped));
   bed.caller.expect_nothing();
@@ -62,9 +58,7 @@ TEST_CASE("more provisional replies than can wait: the last place is the final o
   RelayBed bed;
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_reply = 5});
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, {.on_reply = 5});
   for (int i = 0; i < 6; ++i) bed.reply(callee, got, 180 + i);
   bed.reply(callee, got, 200);
   for (const int code : {180, 181, 182, 200}) {
@@ -80,9 +74,7 @@ TEST_CASE("a reply route that is suspended holds its reply, and the failure rout
   RelayBed bed;
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_failure = 7, .on_reply = 5});
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, {.on_failure = 7, .on_reply = 5});
   bed.reply(callee, got, 486);
   callee.expect_request("ACK");
   const Task route = bed.next_route(Entry::kReplyRoute);
@@ -115,9 +107,7 @@ TEST_CASE("a repeated 2xx does not overtake the one that is with the script, and
   RelayBed bed(config);
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, wish);
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, wish);
   bed.reply(callee, got, 200, {.tag = "a"});
   const Task route = bed.next_route(Entry::kReplyRoute);
   bed.reply(callee, got, 200, {.tag = "a"});
@@ -178,9 +168,7 @@ TEST_CASE("the thread of a reply route ends: its reply goes on as it came") {
   RelayBed bed;
   Ear callee;
   const SipRequest invite = numbered(1);
-  bed.relayed(invite, callee, {.on_reply = 5});
-  bed.caller.expect_reply(100);
-  const std::string got = callee.expect_request("INVITE");
+  const std::string got = bed.relayed_invite(invite, callee, {.on_reply = 5});
   bed.reply(callee, got, 180);
   bed.reply(callee, got, 200);
   const Task route = bed.next_route(Entry::kReplyRoute);

@@ -16,8 +16,8 @@ export interface RunningProxyOptions {
 /** Where the client of a proxy without sockets sends: the discard port. */
 const nowhere = { port: 9 };
 
-/** Shorter than the default, so that a test can wait for the end of its transactions. */
-export const waitTimerMs = 300;
+/** Shorter than the default, so that a test can wait for the end; long enough that a busy machine repeats what it means to. */
+export const waitTimerMs = 1000;
 
 /** The module's text: what its routes commonly need stands in front of the definition. */
 export function proxySource(definition: string, prelude = ''): string {

@@ -34,6 +34,8 @@ export class SipCallee {
   readonly #socket: Socket;
   readonly #sources = new WeakMap<SipMessage, RemoteInfo>();
   readonly #behaviour = new Map<string, Behaviour>();
+  /** The last status that a request got by its behaviour, by method and branch. */
+  readonly #answered = new Map<string, number>();
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -61,13 +63,22 @@ export class SipCallee {
     return `sip:callee@${this.address}`;
   }
 
-  /** Answers every new or repeated request of a method from now on; ACK is never answered. */
+  /**
+   * Answers every request of a method from now on; ACK is never answered. What a list has answered is repeated as a server
+   * transaction does it (RFC 3261 section 17.2, RFC 6026): the last status again, and nothing to an INVITE behind its 2xx.
+   */
   on(method: string, behaviour: Behaviour): this {
     this.#behaviour.set(method, behaviour);
     return this;
   }
 
-  /** The requests of a method, of one call when its Call-ID is given. */
+  /** The requests of a method, repeated ones left out: a busy machine repeats what it has been too slow to answer. */
+  distinct(method: string): SipMessage[] {
+    const seen = new Set<string>();
+    return this.of(method).filter(({ raw }) => !seen.has(raw) && seen.add(raw));
+  }
+
+  /** All arrivals of a method, of one call when its Call-ID is given. */
   of(method: string, callId?: string): SipMessage[] {
     return this.requests.filter(
       (request) => request.method === method && (callId === undefined || request.header('call-id') === callId),
@@ -75,7 +86,7 @@ export class SipCallee {
   }
 
   /** The request of a method that came as the `count`th, waited for if it has not come. */
-  async request(method: string, count = 1, timeoutMs = 5000): Promise<SipMessage> {
+  async request(method: string, count = 1, timeoutMs = 10_000): Promise<SipMessage> {
     await eventually(() => this.of(method).length >= count, { timeoutMs }).catch(() => {
       const seen = this.requests.map((request) => request.method).join(' ') || 'nothing';
       throw new Error(`${timeoutMs} ms passed without ${method} number ${count}; the callee got ${seen}`);
@@ -107,6 +118,17 @@ export class SipCallee {
     return request.method === 'INVITE' && status > 100 && status < 300 ? `<${this.uri}>` : '';
   }
 
+  /** What a request gets of its behaviour. A busy machine repeats requests that were answered long ago. */
+  #due(request: SipMessage, behaviour: readonly number[]): readonly number[] {
+    const key = `${request.method} ${request.header('via')}`;
+    const last = this.#answered.get(key);
+    if (last === undefined) {
+      if (behaviour.length > 0) this.#answered.set(key, behaviour.at(-1)!);
+      return behaviour;
+    }
+    return request.method === 'INVITE' && last >= 200 && last < 300 ? [] : [last];
+  }
+
   #accept(message: SipMessage, source: RemoteInfo): void {
     this.#sources.set(message, source);
     if (message.status > 0) {
@@ -116,7 +138,7 @@ export class SipCallee {
     this.requests.push(message);
     const behaviour = this.#behaviour.get(message.method);
     if (typeof behaviour === 'function') behaviour(message, this);
-    else if (message.method !== 'ACK') for (const status of behaviour ?? []) this.answer(message, status);
+    else if (message.method !== 'ACK') for (const status of this.#due(message, behaviour ?? [])) this.answer(message, status);
   }
 }
 

@@ -57,12 +57,12 @@ export class Transaction {
   }
 
   /** The first final response, waited for if it has not come; rejects after `timeoutMs`. */
-  final(timeoutMs = 5000): Promise<SipMessage> {
+  final(timeoutMs = 10_000): Promise<SipMessage> {
     return this.response((response) => response.status >= 200, timeoutMs);
   }
 
   /** The first provisional response, waited for if it has not come; rejects after `timeoutMs`. */
-  provisional(timeoutMs = 5000): Promise<SipMessage> {
+  provisional(timeoutMs = 10_000): Promise<SipMessage> {
     return this.response((response) => response.status < 200, timeoutMs);
   }
 

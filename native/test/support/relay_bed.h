@@ -206,6 +206,12 @@ class RelayBed : public SipBed {
     CHECK_FALSE(end(task));
     return task;
   }
+  // The same of an INVITE, for which the caller has its 100: what the callee got.
+  std::string relayed_invite(const SipRequest& invite, Ear& callee, const Wish& wish = {}) {
+    relayed(invite, callee, wish);
+    caller.expect_reply(100);
+    return callee.expect_request("INVITE");
+  }
   // The next route that is to run in the receiver, begun.
   sip::Task next_route(sip::Entry entry) {
     sip::Task task{core::kNone, 0};
