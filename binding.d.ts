@@ -17,7 +17,7 @@ export interface Constants {
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
   /** Kinds of record that a batch holds; two are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number };
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly launch: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -35,6 +35,10 @@ export interface Constants {
    * limits may go, `usual...` is what shv has; `entryBytes` is what an entry counts for besides its key and value.
    */
   readonly shared: { readonly limits: readonly string[]; readonly stats: readonly string[]; readonly mostTables: number; readonly mostEntries: number; readonly mostBytes: number; readonly usualEntries: number; readonly usualBytes: number; readonly entryBytes: number };
+  /** Names the made-up request where there is no slot. */
+  readonly noSlot: { readonly index: number; readonly generation: number };
+  /** What became of an operation, for operationEnd. */
+  readonly operation: { readonly done: number; readonly failed: number; readonly timedOut: number; readonly cancelled: number; readonly late: number; readonly refused: number };
   /** group number that stands for "the thread that suspended". */
   readonly ownThread: number;
   /** Names of the transports by number; the first, UDP, has no connections. */
@@ -86,6 +90,8 @@ export interface Binding {
   engineConcludeAll(engine: number, code: number, reason: string): number;
   /** Ends the data tasks and events that wait. Returns how many that were. */
   engineDropTasks(engine: number): number;
+  /** Ends the launches that no thread can report any more. Returns how many that were. */
+  engineDropLaunches(engine: number): number;
   /** Writes a row of `constants.waiting` for each call and task that waits, as far as there is room; returns how many. */
   engineWaiting(engine: number, out: Float64Array): number;
   /** A thread is gone: what it was running or had asleep gets 500, its tasks end. Returns how many those were. */
@@ -188,6 +194,22 @@ export interface Binding {
   suspendUndo(channel: number, index: number, generation: number, suspension: number): Status;
   /** `group` may be constants.ownThread: the receiver that the call came in by. */
   continueWith(channel: number, index: number, generation: number, route: number, group: number): Status;
+
+  /**
+   * Waits for an operation of this thread: waitingResume ends it, or `mostMs`. Either way the route runs here, by a record of kind
+   * `resume` that is marked as continued in the first case. It counts as pending until operationEnd.
+   */
+  operationSuspend(channel: number, index: number, generation: number, route: number, mostMs: number): Status;
+  /**
+   * An operation that no call waits for: the same with a record of kind `launch`, also when waitingCancel ends it. A route of 65535
+   * is none. The handle is written into `handle`.
+   */
+  launchStart(channel: number, route: number, mostMs: number, text: string | null, handle: Uint32Array): Status;
+  /** A launch that waits is this thread's to report now; no record of it will come. */
+  launchTake(channel: number, index: number, generation: number): Status;
+  launchText(channel: number, index: number, generation: number): string | null;
+  /** Counts what became of an operation; `wasPending`: one that was started here and not yet counted. */
+  operationEnd(channel: number, how: number, wasPending: boolean): void;
 
   /** null: not there, or the call has ended (see messageIsCurrent). Folded lines are joined. */
   messageString(channel: number, index: number, generation: number, owner: number, field: number): string | null;

@@ -24,7 +24,9 @@ export type { Flags } from './variables/flags.ts';
 export type { NestedValue, Variables, VariableValue } from './variables/variables.ts';
 export { startProxy } from './proxy.ts';
 export type { CloseReport, Proxy } from './proxy.ts';
-export type { GroupStats, Percentiles, ProxyStats } from './stats.ts';
+export type { GroupStats, OperationStats, Percentiles, ProxyStats } from './stats.ts';
+export type { Operation } from './statements/operation.ts';
+export type { AsyncOptions, LaunchOptions } from './statements/options.ts';
 export { htable, shv } from './variables/shared.ts';
 export type {
   EntryOptions,

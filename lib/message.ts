@@ -2,8 +2,9 @@ import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts'
 import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { RUN_STATE } from './message-run.ts';
-import { MessageRelay } from './message-relay.ts';
 import { MODULE_GROUP_NUMBER } from './runtime.ts';
+import { SCRIPT_END } from './script-end.ts';
+import { MessageStatements } from './statements/message-statements.ts';
 import { checkHandle, continueSuspended } from './suspended.ts';
 import type { Handle } from './suspended.ts';
 import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
@@ -15,14 +16,6 @@ const MAX_REASON = 200;
 const suspension = new Uint32Array(2);
 /** What is shown where there is no event, so that a script may ask without asking first. */
 const NO_EVENT = Object.freeze({ type: null, key: null, val: null, gname: null });
-
-/**
- * How a script ends where Kamailio says that a function "exits the execution of the script". No Error and no stack: it
- * is thrown for every call. Only lib/script.ts catches it.
- */
-export const SCRIPT_END = Object.freeze({
-  toString: () => 'sip-async: the script has ended here (let this pass when you catch errors)',
-});
 
 // What a suspending function does when it does not return.
 const ENDS = 1;
@@ -59,7 +52,7 @@ export class Message<
   FailureRouteName extends string = string,
   OnreplyRouteName extends string = string,
   BranchRouteName extends string = string,
-> extends MessageRelay<FailureRouteName, OnreplyRouteName, BranchRouteName> {
+> extends MessageStatements<RouteName, FailureRouteName, OnreplyRouteName, BranchRouteName> {
   #event: TkvEvent | undefined;
   #suspension = 0;
 

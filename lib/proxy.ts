@@ -17,7 +17,10 @@ import type { Logger } from './log.ts';
 import { CANCEL_EVENT, makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
-import { readStats } from './stats.ts';
+import { launch, reportLeftLaunches } from './statements/launch.ts';
+import type { Operation } from './statements/operation.ts';
+import type { LaunchOptions } from './statements/options.ts';
+import { readFigures, readStats } from './stats.ts';
 import type { ProxyStats } from './stats.ts';
 import { cancelWaiting, continueSuspended, listWaiting } from './suspended.ts';
 import type { Handle, SuspendedEntry } from './suspended.ts';
@@ -36,7 +39,7 @@ export interface CloseReport {
   drained: number;
   /** Calls that were answered 503 at the deadline. */
   answered: number;
-  /** Data tasks and events that had not begun at the deadline. */
+  /** Data tasks and events that had not begun at the deadline, and launches that were reported as closed then. */
   dropped: number;
 }
 
@@ -105,6 +108,15 @@ export class Proxy {
     return this.#taken(emitTkv(this.#runtime, type, key, value));
   }
 
+  /**
+   * Runs an operation that nothing waits for (OpenSIPS' `launch()`), as `msg.launch`; the report route runs in the main thread.
+   *
+   * @returns as `msg.launch`, with the reason in {@link asyncError}
+   */
+  launch(operation: Operation, reportRoute?: string | null, options?: LaunchOptions): boolean {
+    return this.#taken(launch(this.#runtime, operation, reportRoute, options));
+  }
+
   #taken(refusal: SipAsyncError | null): boolean {
     this.#error = refusal;
     return refusal === null;
@@ -122,7 +134,8 @@ export class Proxy {
   }
 
   /**
-   * Ends what waits: a call is answered 487, its sleeper wakes with `CANCELLED` and its `signal` aborts; a task is dropped.
+   * Ends what waits: a call is answered 487, its sleeper wakes with `CANCELLED` and its `signal` aborts, as does that of an
+   * operation; a task is dropped; a launch is reported with `CANCELLED`.
    *
    * @param handle the `handle` of an entry of {@link suspended}
    * @returns `false` with `STALE_HANDLE`, `NOT_SUSPENDED` (it runs, was sent on, or was answered), `NO_TRANSACTION` (a reply or
@@ -151,7 +164,7 @@ export class Proxy {
 
   /**
    * Stops taking new requests (they get 503), waits until every call in a route has ended, answers what is left at the
-   * deadline with 503, and ends all threads. Calling it again returns the same promise; a shorter deadline then counts.
+   * deadline with 503, reports the launches that go on, and ends all threads. Calling it again returns the same promise; a shorter deadline then counts.
    *
    * @param options `timeoutMs`: how long to wait for calls, 8000 by default; 0 answers everything at once
    * @returns what it did
@@ -173,15 +186,19 @@ export class Proxy {
     const open = await closing.drain();
     native.engineStopIntake(engine, true);
     const answered = native.engineConcludeAll(engine, 503, 'Service Unavailable');
-    const dropped = native.engineDropTasks(engine);
+    const dropped = native.engineDropTasks(engine) + readFigures(engine)('launchesOpen');
+    this.#runtime.operations.close();
     this.#control?.close();
     await this.#streams.close();
     await this.#pool.close();
+    // Of threads that did not end by themselves.
+    reportLeftLaunches(engine, this.#runtime);
     this.#runtime.closeResolver();
     native.channelClose(this.#runtime.channel);
     // Handlers that have not settled are nobody's any more, in this thread as in those that ended.
     const threads = [0, ...workerPlaces(this.#config).map(({ thread }) => thread)];
     for (const thread of threads) native.engineThreadGone(engine, thread);
+    native.engineDropLaunches(engine);
     this.#lastStats = readStats(engine, this.#config, { ...this.#streams.counters });
     native.engineStop(engine);
     return { drained: Math.max(0, open - answered - dropped), answered, dropped };
@@ -323,14 +340,14 @@ export async function startProxyWith(
   const logger = makeLogger(config.log, 'receiver 0');
   const control = config.control === null ? null : await ControlServer.open(config.control, logger);
   try {
-    return await launch(url, chosen, config, tls, logger, control);
+    return await launchProxy(url, chosen, config, tls, logger, control);
   } catch (error) {
     control?.close();
     throw error;
   }
 }
 
-async function launch(
+async function launchProxy(
   url: string,
   chosen: ProxyDefinition,
   config: ProxyConfig,

@@ -7,6 +7,8 @@ import { native } from './binding.ts';
 import type { StatusName } from '../binding.d.ts';
 import type { Logger } from './log.ts';
 import type { Message } from './message.ts';
+import { Operations } from './statements/operations.ts';
+import type { OperationOutcome } from './statements/operation.ts';
 import { Resolver } from './transport/resolve.ts';
 
 /** What every route in one thread shares: the engine's numbers, the handlers of this thread, the names behind numbers. */
@@ -34,6 +36,10 @@ export interface Runtime {
     route: number,
     prepare: (message: Message) => void,
   ) => boolean;
+  /** Runs the report route of a launch that is this thread's to report. */
+  report: (index: number, generation: number, route: number, outcome: OperationOutcome, text: string | null) => void;
+  /** What goes on in this thread for calls and launches that wait for it. */
+  readonly operations: Operations;
   /** Made on the first use: most proxies never look up a name. */
   readonly resolver: () => Resolver;
   /** Look-ups under way end; they would keep the thread alive. */
@@ -79,7 +85,7 @@ export function makeRuntime(
   const numbersOf = (names: readonly string[]) => new Map(names.map((name, number) => [name, number]));
   let resolver: Resolver | undefined;
   const { tkv } = config;
-  return {
+  const runtime: Runtime = {
     channel: -1,
     config,
     logger,
@@ -97,6 +103,10 @@ export function makeRuntime(
     runBranch: () => {
       throw makeError('CLOSED');
     },
+    report: () => {
+      throw makeError('CLOSED');
+    },
+    operations: new Operations(() => runtime),
     resolver: () => {
       const families = [...new Set(config.listen.map(({ host }) => (isIPv6(host) ? 6 : 4)))] as (4 | 6)[];
       const transports = [...new Set(config.listen.map(({ transport }) => transport))];
@@ -113,6 +123,7 @@ export function makeRuntime(
     maxSeconds: config.async.maxSleepMs === null ? 100 : config.async.maxSleepMs / 1000,
     maxMs: config.async.maxSleepMs ?? 30_000,
   };
+  return runtime;
 }
 
 const ERROR_OF_STATUS = {

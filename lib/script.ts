@@ -2,9 +2,11 @@ import { SLOT_KIND } from './async/data-task.ts';
 import type { GroupConfig } from './config/groups.ts';
 import type { RouteHandler } from './define-proxy.ts';
 import { native } from './binding.ts';
-import { Message, SCRIPT_END } from './message.ts';
+import { Message } from './message.ts';
 import { CANCEL_EVENT } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
+import { SCRIPT_END } from './script-end.ts';
+import type { OperationOutcome } from './statements/operation.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
 import type { RouteType } from './tm/route-type.ts';
 import { TaskRoom } from './workers/room.ts';
@@ -21,7 +23,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Runs user code: the only place that does. It knows the signal by which a script ends, the 500 for a route that ends
+ * Runs routes: the only place that does. It knows the signal by which a script ends, the 500 for a route that ends
  * with nothing, and the log line for one that throws.
  */
 export class Script {
@@ -44,6 +46,10 @@ export class Script {
       const outcome = this.#run(message, runtime.branchRoutes[route]);
       if (outcome !== OUTCOME.pending) native.finish(runtime.channel, index, generation, outcome);
       return outcome === OUTCOME.dropped;
+    };
+    runtime.report = (index, generation, route, outcome, text) => {
+      const ended = this.#report(index, generation, route, outcome, text);
+      if (ended !== OUTCOME.pending) native.finish(runtime.channel, index, generation, ended);
     };
     this.#room = new TaskRoom(
       group,
@@ -82,6 +88,7 @@ export class Script {
     if (kind === RECORD.resume) {
       const name = routes.route[route]!;
       const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
+      message.resumeWith(this.#runtime.operations.resumed(index, generation));
       return this.#run(message, this.#runtime.routes[route]);
     }
     if (kind === RECORD.failure) {
@@ -109,6 +116,11 @@ export class Script {
       const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.event);
       return this.#run(message, this.#runtime.tkvRoute);
     }
+    if (kind === RECORD.launch) {
+      const outcome = this.#runtime.operations.launched(index, generation, (info & RECORD.continued) !== 0);
+      return this.#report(index, generation, route, outcome, native.launchText(this.#runtime.channel, index, generation));
+    }
+    if (kind === RECORD.ended) this.#runtime.operations.ended(index, generation);
     // A sleeper comes back, or has ended; either way its own promise goes on.
     const message = this.#running.get(index);
     if (message === undefined || message.generation !== generation) return OUTCOME.pending;
@@ -119,6 +131,15 @@ export class Script {
       setImmediate(() => this.#settle(message, () => this.#end(message)));
     }
     return OUTCOME.pending;
+  }
+
+  /** Tells the report route of a launch, if it has one, what became of the operation. @returns the outcome for the addon */
+  #report(index: number, generation: number, route: number, outcome: OperationOutcome, text: string | null): number {
+    if (route === NO_ROUTE) return OUTCOME.ended;
+    const name = this.#runtime.config.routes.route[route]!;
+    const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.launch);
+    message.resumeWith(outcome, text);
+    return this.#run(message, this.#runtime.routes[route]);
   }
 
   /** The reply route that runs for all, and behind it the one that was armed. Ending the first does not end the second. */

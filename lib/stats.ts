@@ -42,7 +42,7 @@ export interface TimerStats {
   latenessMs: Percentiles;
 }
 
-/** Data tasks and tkv events, or what an engine of `sip-async/engine` suspends. */
+/** Data tasks, tkv events and launches, or what an engine of `sip-async/engine` suspends. */
 export interface TaskStats {
   /** Waiting or running. */
   active: number;
@@ -50,6 +50,24 @@ export interface TaskStats {
   done: number;
   /** Cancelled, or ended with their thread or with the proxy. */
   dropped: number;
+}
+
+/** Operations of `async()` and `launch()`. */
+export interface OperationStats {
+  /** Going on, or ended and not yet told to their route. */
+  pending: number;
+  /** Told with a value, since the start. */
+  done: number;
+  /** Told with an error of the operation's own. */
+  failed: number;
+  /** Told that the deadline was first. */
+  timedOut: number;
+  /** Ended from outside: by CANCEL, `proxy.cancel`, `close()`, or with their thread. */
+  cancelled: number;
+  /** Settled behind one of the last two with something else than the abort; thrown away, and counted besides. */
+  late: number;
+  /** Launches that found no slot. */
+  refused: number;
 }
 
 /** What is held in native memory. */
@@ -92,6 +110,7 @@ export interface ProxyStats {
   };
   timers: TimerStats;
   tasks: TaskStats;
+  operations: OperationStats;
   groups: Record<string, GroupStats>;
   transport: {
     /** Datagrams, and messages of connections. */
@@ -197,6 +216,15 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
     branches: { active: of('branchesActive'), sent: of('branchesSent'), repeated: of('requestsRepeated') },
     timers: readTimers(of),
     tasks: readTasks(of),
+    operations: {
+      pending: of('operationsPending'),
+      done: of('operationsDone'),
+      failed: of('operationsFailed'),
+      timedOut: of('operationsTimedOut'),
+      cancelled: of('operationsCancelled'),
+      late: of('operationsLate'),
+      refused: of('operationsRefused'),
+    },
     groups: readGroups(engine, config.groups),
     transport: {
       received: of('received'),

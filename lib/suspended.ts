@@ -5,7 +5,6 @@ import type { SipAsyncError } from './errors.ts';
 import { errorOfStatus } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { checkText, describe } from './tm/arguments.ts';
-import { NO_ROUTE } from './tm/route-type.ts';
 
 const { status: STATUS, waiting: COLUMNS, field: FIELD, ownThread: OWN_THREAD } = native.constants;
 const DEFAULT_LIMIT = 1000;
@@ -24,29 +23,32 @@ export interface Handle {
 /** Something that waits, as `proxy.suspended()` lists it. */
 export interface SuspendedEntry {
   readonly handle: Handle;
-  /** A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, or a tkv event. */
-  readonly kind: 'transaction' | 'sleep' | 'task' | 'event';
+  /**
+   * A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, a tkv event, or an
+   * operation that was launched.
+   */
+  readonly kind: 'transaction' | 'sleep' | 'task' | 'event' | 'launch';
   /** `suspended`: its time has not come; `queued`: it waits for a worker. */
   readonly state: 'suspended' | 'queued';
-  /** The route block that will run; `null` for a sleeper, and as long as `tContinue` has not named one. */
+  /** The route block that will run; `null` for a sleeper, a launch without a report route, and as long as `tContinue` has not named one. */
   readonly route: string | null;
-  /** The group that it waits for; `null` for a receiver, for a sleeper, and behind `tSuspend`. */
+  /** The group that it waits for; `null` for a receiver, for a sleeper or an operation, and behind `tSuspend`. */
   readonly group: string | null;
-  /** Milliseconds until its time comes, behind `tSuspend` until `max_suspend` has passed; 0 when it has. */
+  /** Milliseconds until its time comes, behind `tSuspend` until `max_suspend` has passed, of an operation its deadline; 0 when it has. */
   readonly dueInMs: number;
   /** How often the call has been suspended by now. */
   readonly suspensions: number;
-  /** This and the next two are of the request; `null` for a task or an event. */
+  /** This and the next two are of the request; `null` for a task, an event or a launch. */
   readonly method: string | null;
   readonly ruri: string | null;
   readonly callId: string | null;
 }
 
-function kindOf(kind: number, group: number, route: number): SuspendedEntry['kind'] {
+function kindOf(kind: number, sleeps: number): SuspendedEntry['kind'] {
   if (kind === SLOT_KIND.task) return 'task';
   if (kind === SLOT_KIND.event) return 'event';
-  // Both belong to the thread that ran them; only tSuspend leaves the route open.
-  return group === OWN_THREAD && route !== NO_ROUTE ? 'sleep' : 'transaction';
+  if (kind === SLOT_KIND.launch) return 'launch';
+  return sleeps === 1 ? 'sleep' : 'transaction';
 }
 
 /** One row of what waits: the value of a column, by its name. */
@@ -67,7 +69,7 @@ export function readWaiting(engine: number, limit: number = DEFAULT_LIMIT): Wait
 export function listWaiting(engine: number, runtime: Runtime, limit?: number): SuspendedEntry[] {
   return readWaiting(engine, limit).map((at) => {
     const handle = { index: at('index'), label: at('generation') };
-    const kind = kindOf(at('kind'), at('group'), at('route'));
+    const kind = kindOf(at('kind'), at('sleeps'));
     const isCall = kind === 'transaction' || kind === 'sleep';
     const text = (field: number) =>
       isCall ? native.messageString(runtime.channel, handle.index, handle.label, 0, field) : null;

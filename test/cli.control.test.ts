@@ -150,7 +150,9 @@ describe('sip-async ps, cancel and stats', () => {
     const ended = await ask('stats --json');
     expect(ended).toMatchObject(fine);
     const stats = JSON.parse(ended.stdout) as ProxyStats;
-    expect(Object.keys(stats)).toEqual(['transactions', 'branches', 'timers', 'tasks', 'groups', 'transport', 'memory']);
+    expect(Object.keys(stats)).toEqual([
+      'transactions', 'branches', 'timers', 'tasks', 'operations', 'groups', 'transport', 'memory',
+    ]);
     expect(stats.groups['busy']).toMatchObject({ workers: 1, queued: 0 });
   });
 

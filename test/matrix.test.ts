@@ -41,6 +41,10 @@ function start(running: RunningProxy, state: State, number: number, row: number)
     if (!proxy.asyncTaskGroupData('IN_TASK', 'work', JSON.stringify([key, row]))) throw proxy.asyncError!;
     return { key, call: undefined };
   }
+  if (state.by === 'launch') {
+    if (!proxy.launch(() => 1, 'IN_TASK', { text: JSON.stringify([key, row]) })) throw proxy.asyncError!;
+    return { key, call: undefined };
+  }
   if (state.by === 'event') {
     if (!proxy.asyncTkvEmit(1, key, `run ${row}`)) throw proxy.asyncError!;
     return { key, call: undefined };

@@ -14,5 +14,9 @@ await takeSeat(engine, place, async () => {
   if (!isProxyDefinition(definition)) throw new TypeError('the module does not export what defineProxy returns');
   const runtime = makeRuntime(definition, config, makeLogger(config.log, place.name), place.group);
   const runner = new Script(runtime, config.groups[place.group]);
-  return { runtime, runner, close: () => runtime.closeResolver() };
+  const close = () => {
+    runtime.operations.close();
+    runtime.closeResolver();
+  };
+  return { runtime, runner, close };
 });

@@ -7,26 +7,35 @@ namespace sip_async::core {
 DataTasks::DataTasks(Engine& engine, uint32_t max_tasks)
     : engine_(engine), slots_(engine.slots()), payloads_(engine.payloads()), max_tasks_(max_tasks) {}
 
+bool DataTasks::admit() {
+  if (open_.fetch_add(1, std::memory_order_relaxed) < max_tasks_) return true;
+  open_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+PayloadRef DataTasks::store(std::string_view bytes, bool is_text, int32_t number, uint32_t split) {
+  const PayloadRef ref = payloads_.try_allocate(sizeof(TaskData) + bytes.size());
+  if (ref == kNoPayload) return ref;
+  auto* data = reinterpret_cast<TaskData*>(payloads_.data(ref));
+  data->size = static_cast<uint32_t>(bytes.size());
+  data->is_text = is_text ? 1 : 0;
+  data->number = number;
+  data->split = split;
+  if (!bytes.empty()) memcpy(data->bytes(), bytes.data(), bytes.size());
+  return ref;
+}
+
 Status DataTasks::submit(const TaskRequest& request, Task& out) {
   if (draining_.load(std::memory_order_relaxed)) return Status::kClosed;
   if (request.bytes.size() > kMaxBytes) return Status::kPayloadTooLarge;
   // Asked here, too, so that a group that refuses is told before memory is taken; Engine::submit decides.
   if (engine_.group(request.group).config().workers == 0) return Status::kNoWorkers;
-  if (open_.fetch_add(1, std::memory_order_relaxed) >= max_tasks_) {
-    open_.fetch_sub(1, std::memory_order_relaxed);
-    return Status::kSlotsExhausted;
-  }
-  const PayloadRef ref = payloads_.try_allocate(sizeof(TaskData) + request.bytes.size());
+  if (!admit()) return Status::kSlotsExhausted;
+  const PayloadRef ref = store(request.bytes, request.is_text, request.number, request.split);
   if (ref == kNoPayload) {
     open_.fetch_sub(1, std::memory_order_relaxed);
     return Status::kSlotsExhausted;
   }
-  auto* data = reinterpret_cast<TaskData*>(payloads_.data(ref));
-  data->size = static_cast<uint32_t>(request.bytes.size());
-  data->is_text = request.is_text ? 1 : 0;
-  data->number = request.number;
-  data->split = request.split;
-  if (!request.bytes.empty()) memcpy(data->bytes(), request.bytes.data(), request.bytes.size());
   const auto prepare = [&](Slot& slot) {
     slot.kind.store(request.kind, std::memory_order_relaxed);
     slot.request = kNoPayload;
@@ -47,7 +56,7 @@ Status DataTasks::submit(const TaskRequest& request, Task& out) {
 bool DataTasks::is_task(Task task) const {
   if (!slots_.is_current(task.index, task.generation)) return false;
   const SlotKind kind = slots_.at(task.index).kind.load(std::memory_order_relaxed);
-  return kind == SlotKind::kTask || kind == SlotKind::kEvent;
+  return kind == SlotKind::kTask || kind == SlotKind::kEvent || kind == SlotKind::kLaunch;
 }
 
 const TaskData& DataTasks::data(Task task) const {
@@ -55,6 +64,7 @@ const TaskData& DataTasks::data(Task task) const {
 }
 
 void DataTasks::release(uint32_t index) {
+  if (is_launch(index)) launches_.fetch_sub(1, std::memory_order_relaxed);
   payloads_.free(slots_.at(index).data);
   slots_.release(index);
   open_.fetch_sub(1, std::memory_order_relaxed);
@@ -69,6 +79,12 @@ void DataTasks::finish(Task task) {
 
 Status DataTasks::cancel(Task task) {
   if (!is_task(task)) return Status::kStaleHandle;
+  // Its thread ends the operation, and reports that it did.
+  if (is_launch(task.index)) return engine_.resume(task, now_ns());
+  return cancel_waiting(task);
+}
+
+Status DataTasks::cancel_waiting(Task task) {
   if (slots_.word(task.index).run() == Run::kRunning) return Status::kNotSuspended;
   Run was = Run::kIdle;
   const Status status = engine_.conclude(task, 0, was);
@@ -86,7 +102,7 @@ uint32_t DataTasks::drop_all() {
   uint32_t dropped = 0;
   for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
     const Word word = slots_.word(index);
-    if (!word.has(Word::kLive) || word.run() == Run::kIdle) continue;
+    if (!word.has(Word::kLive) || word.run() == Run::kIdle || is_launch(index)) continue;
     if (cancel(Task{index, word.generation()}) == Status::kOk) ++dropped;
   }
   return dropped;
@@ -96,9 +112,11 @@ uint32_t DataTasks::thread_gone(uint32_t thread) {
   uint32_t ended = 0;
   for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
     const Word word = slots_.word(index);
-    if (!word.has(Word::kLive) || word.run() != Run::kRunning) continue;
+    if (!word.has(Word::kLive)) continue;
     const Task task{index, word.generation()};
     if (!is_task(task) || slots_.at(index).thread.load(std::memory_order_relaxed) != thread) continue;
+    if (word.run() == Run::kSuspended && is_launch(index)) (void)engine_.resume(task, now_ns());
+    if (word.run() != Run::kRunning) continue;
     Word before(0);
     if (slots_.end_run(index, task.generation, before) != Status::kOk) continue;
     counters.dropped.fetch_add(1, std::memory_order_relaxed);

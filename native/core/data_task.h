@@ -1,5 +1,6 @@
 // Data tasks and events: data of a script's own that a route gets in some worker, now or after a while, without a message
-// behind it.
+// behind it. And launches (launch.cc): an operation of a script's own that goes on in a thread, whose report a route gets in
+// that same thread, when the operation has ended or its time is over.
 //
 // Ground rules
 // - A task takes a slot of the same table as the calls, up to a number of its own, so that a flood of tasks leaves room
@@ -41,6 +42,14 @@ struct TaskRequest {
   uint32_t split = 0;
 };
 
+struct LaunchRequest {
+  uint16_t route = 0;  // the report route, or a number that is none
+  uint32_t thread = 0;
+  uint64_t most_ns = 0;
+  std::string_view text = {};
+  bool has_text = false;
+};
+
 class DataTasks {
  public:
   static constexpr size_t kMaxBytes = 1u << 20;
@@ -49,22 +58,32 @@ class DataTasks {
 
   // kNoWorkers, kGroupFull, kPayloadTooLarge, kSlotsExhausted (no slot or no memory), kClosed; then nothing has happened.
   Status submit(const TaskRequest& request, Task& out);
+  // A launch waits in its thread until it is resumed (Engine::resume: its operation has ended) or its time is over. kClosed,
+  // kPayloadTooLarge, kSlotsExhausted; then nothing has happened.
+  Status launch(const LaunchRequest& request, Task& out);
+  // A launch that waits, or that is on its way to its thread, runs in `thread` now: nobody else reports it.
+  Status take_launch(Task task, uint32_t thread);
+  // Ends the launches that nobody can report any more; returns how many.
+  uint32_t drop_launches();
   bool is_task(Task task) const;
   // By the thread that runs it, until it calls finish().
   const TaskData& data(Task task) const;
   // The end of a run.
   void finish(Task task);
-  // Ends a task that waits. kNotSuspended when it runs already.
+  // Ends a task that waits. kNotSuspended when it runs already. A launch is not ended but reported at once.
   Status cancel(Task task);
-  // Ends everything that waits; returns how many.
+  // Ends everything that waits, but launches, which are reported; returns how many.
   uint32_t drop_all();
-  // A JavaScript thread ended: what it was running is over. Returns how many.
+  // A JavaScript thread ended: what it was running is over. Returns how many. Its launches are reported by the thread that takes
+  // its place.
   uint32_t thread_gone(uint32_t thread);
   // From now on no task is taken.
   void stop_intake() { draining_.store(true, std::memory_order_relaxed); }
 
   // Tasks that wait or run.
   uint32_t open() const { return open_.load(std::memory_order_relaxed); }
+  // Launches that wait for their report, or run it.
+  uint32_t open_launches() const { return launches_.load(std::memory_order_relaxed); }
   struct Counters {
     // Statistics, relaxed.
     std::atomic<uint64_t> done{0};
@@ -74,6 +93,14 @@ class DataTasks {
 
  private:
   void release(uint32_t index);
+  Status cancel_waiting(Task task);
+  // Admission: counts one more task. False when there are as many as may be.
+  bool admit();
+  // A block with these bytes, or kNoPayload.
+  PayloadRef store(std::string_view bytes, bool is_text, int32_t number, uint32_t split);
+  bool is_launch(uint32_t index) const {
+    return slots_.at(index).kind.load(std::memory_order_relaxed) == SlotKind::kLaunch;
+  }
 
   Engine& engine_;
   SlotTable& slots_;
@@ -81,6 +108,7 @@ class DataTasks {
   uint32_t max_tasks_;
   // Counted up by submit, down by release; relaxed, it decides only on admission.
   std::atomic<uint32_t> open_{0};
+  std::atomic<uint32_t> launches_{0};  // of them, launches; relaxed, a statistic
   std::atomic<bool> draining_{false};  // set once at the end; relaxed, a task more or less does not matter
 };
 

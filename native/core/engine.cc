@@ -204,9 +204,13 @@ Status Engine::submit_to(Task task, uint16_t route, uint16_t group, uint64_t now
     slots_.release(task.index);
     return Status::kGroupFull;
   }
+  return submit_suspended(task, route, group, kNone, now + delay_ns);
+}
+
+Status Engine::submit_suspended(Task task, uint16_t route, uint16_t group, uint32_t thread, uint64_t due_ns) {
   // By way of running, the one state that suspends.
   if (slots_.begin_run(task.index, task.generation) != Status::kOk) return Status::kOk;
-  const Status status = suspend_until(task, now + delay_ns, 1, route, group, kNone);
+  const Status status = suspend_until(task, due_ns, 1, route, group, thread);
   if (status == Status::kOk) return status;
   Word before(0);
   (void)slots_.end_run(task.index, task.generation, before);

@@ -81,6 +81,10 @@ class Engine {
   template <class Prepare>
   Status submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
                 Task& out);
+  // The same for a task that belongs to `thread` and waits there: it comes back to that thread after `delay`, or by resume().
+  template <class Prepare>
+  Status submit_own(uint16_t route, uint32_t thread, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
+                    Task& out);
   // A suspended call goes on now, before its time, with the route it was suspended for.
   Status resume(Task task, uint64_t now);
 
@@ -170,6 +174,7 @@ class Engine {
   Status resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
                         uint32_t thread);
   Status submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns);
+  Status submit_suspended(Task task, uint16_t route, uint16_t group, uint32_t thread, uint64_t due_ns);
 
   Region region_;
   SlotTable slots_;
@@ -215,6 +220,24 @@ Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t del
   if (index == kNone) return Status::kSlotsExhausted;
   out = Task{index, generation};
   return submit_to(out, route, group, now, delay_ns);
+}
+
+template <class Prepare>
+Status Engine::submit_own(uint16_t route, uint32_t thread, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
+                          Task& out) {
+  uint32_t generation = 0;
+  const uint32_t index = slots_.try_acquire([&](Slot& slot) {
+    generation = Word(slot.word.load(std::memory_order_relaxed)).generation();
+    slot.route.store(route, std::memory_order_relaxed);
+    slot.group.store(kOwnThread, std::memory_order_relaxed);
+    slot.thread.store(thread, std::memory_order_relaxed);
+    slot.queued_ns.store(now, std::memory_order_relaxed);
+    slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
+    prepare(slot);
+  });
+  if (index == kNone) return Status::kSlotsExhausted;
+  out = Task{index, generation};
+  return submit_suspended(out, route, kOwnThread, thread, now + delay_ns);
 }
 
 template <class Prepare>

@@ -32,9 +32,9 @@
 
 namespace sip_async::core {
 
-// What a slot stands for: a message that came in, data for a route, an event for an event route, or a branch of a message
-// that was sent on.
-enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2, kBranch = 3 };
+// What a slot stands for: a message that came in, data for a route, an event for an event route, a branch of a message that
+// was sent on, or an operation that was launched and whose report is still to come.
+enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2, kBranch = 3, kLaunch = 4 };
 
 enum class Run : uint8_t { kIdle = 0, kReceived = 1, kRunning = 2, kSuspended = 3, kDue = 4, kRelayed = 5 };
 

@@ -163,11 +163,19 @@ napi_value drop_tasks(napi_env env, napi_callback_info info) {
   return make_u32(env, engine == nullptr ? 0 : engine->tasks().drop_all());
 }
 
+napi_value drop_launches(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  const auto entry = entry_of(args.u32(0));
+  sip::SipEngine* engine = engine_of(entry);
+  return make_u32(env, engine == nullptr ? 0 : engine->tasks().drop_launches());
+}
+
 napi_value thread_gone(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const auto entry = entry_of(args.u32(0));
   sip::SipEngine* engine = engine_of(entry);
   if (engine == nullptr) return make_u32(env, 0);
+  engine->operations().thread_gone(args.u32(1));
   const uint32_t calls = engine->transactions().thread_gone(args.u32(1));
   return make_u32(env, calls + engine->tasks().thread_gone(args.u32(1)));
 }
@@ -254,6 +262,10 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(static_cast<double>(sip->transactions().open_branches()));
   out.put(sip->transactions().counters.relayed);
   out.put(sip->transactions().counters.repeated);
+  out.put(static_cast<double>(sip->tasks().open_launches()));
+  out.put(static_cast<double>(sip->operations().pending()));
+  for (uint32_t how = 0; how < core::kOperationEnds; ++how)
+    out.put(static_cast<double>(sip->operations().ended(how)));
   return nullptr;
 }
 
@@ -323,6 +335,7 @@ napi_value waiting(napi_env env, napi_callback_info info) {
     const uint64_t due = slot.due_tick.load(relaxed);
     out.put(due > now ? static_cast<double>(due - now) : 0);
     out.put(word.suspension());
+    out.put(slot.entry.load(relaxed) == static_cast<uint8_t>(sip::Entry::kWake) ? 1 : 0);
     ++count;
   }
   return make_u32(env, count);
@@ -342,6 +355,7 @@ const std::vector<Export> kEngineExports = {
     {"engineInScript", in_script},
     {"engineConcludeAll", conclude_all},
     {"engineDropTasks", drop_tasks},
+    {"engineDropLaunches", drop_launches},
     {"engineThreadGone", thread_gone},
     {"engineWaiting", waiting},
     {"engineStop", stop},

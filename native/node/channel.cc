@@ -28,6 +28,7 @@ RecordKind kind_of(const core::Slot& slot) {
   const auto kind = slot.kind.load(std::memory_order_relaxed);
   if (kind == core::SlotKind::kTask) return RecordKind::kTask;
   if (kind == core::SlotKind::kEvent) return RecordKind::kEvent;
+  if (kind == core::SlotKind::kLaunch) return RecordKind::kLaunch;
   switch (static_cast<sip::Entry>(slot.entry.load(std::memory_order_relaxed))) {
     case sip::Entry::kRequestRoute:
       return RecordKind::kRequest;
@@ -40,6 +41,7 @@ RecordKind kind_of(const core::Slot& slot) {
     case sip::Entry::kCancelEvent:
       return RecordKind::kCancel;
     case sip::Entry::kRouteBlock:
+    case sip::Entry::kOperation:
     case sip::Entry::kSuspendTimeout:
       break;
   }

@@ -34,6 +34,7 @@ enum class RecordKind : uint32_t {
   kFailure = 6,
   kReply = 7,
   kCancel = 8,
+  kLaunch = 9,
 };
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;

@@ -11,7 +11,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 6;
+constexpr uint32_t kBindingVersion = 7;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -81,6 +81,7 @@ napi_value make_constants(napi_env env) {
       .set("failure", static_cast<uint32_t>(RecordKind::kFailure))
       .set("reply", static_cast<uint32_t>(RecordKind::kReply))
       .set("cancel", static_cast<uint32_t>(RecordKind::kCancel))
+      .set("launch", static_cast<uint32_t>(RecordKind::kLaunch))
       .set("routeTypeShift", kRouteTypeShift)
       .set("continued", kContinuedMark)
       .set("variables", kVariablesMark);
@@ -115,6 +116,8 @@ napi_value make_constants(napi_env env) {
       .set("socket", kOutgoingSocket)
       .set("port", kOutgoingPort)
       .set("nameBytes", kOutgoingNameBytes);
+  Object no_slot(env);
+  no_slot.set("index", sip::FakedRequest::kName.index).set("generation", sip::FakedRequest::kName.generation);
   Object out(env);
   out.set("shared", shared.value());
   out.set("outgoing", outgoing.value()).set("transports", listed(env, kTransportNames));
@@ -129,6 +132,8 @@ napi_value make_constants(napi_env env) {
       .set("groupStats", listed(env, kGroupStats))
       .set("malformed", malformed)
       .set("ownThread", core::Engine::kOwnThread)
+      .set("noSlot", no_slot.value())
+      .set("operation", numbered(env, kOperationEndNames))
       .set("maxDataBytes", static_cast<uint32_t>(core::DataTasks::kMaxBytes))
       .set("waiting", listed(env, kWaitingFields));
   return out.value();

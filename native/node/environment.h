@@ -52,6 +52,7 @@ extern const std::vector<Export> kSharedExports;
 extern const std::vector<Export> kTaskExports;
 extern const std::vector<Export> kRelayExports;
 extern const std::vector<Export> kStreamExports;
+extern const std::vector<Export> kOperationExports;
 napi_value make_constants(napi_env env);
 
 }  // namespace sip_async::node

@@ -37,6 +37,19 @@ inline constexpr const char* kEngineStats[] = {
     "branchesActive",
     "branchesSent",
     "requestsRepeated",
+    "launchesOpen",
+    "operationsPending",
+    "operationsDone",
+    "operationsFailed",
+    "operationsTimedOut",
+    "operationsCancelled",
+    "operationsLate",
+    "operationsRefused",
+};
+
+// What became of an operation, in the order of core::OperationEnd.
+inline constexpr const char* kOperationEndNames[] = {
+    "done", "failed", "timedOut", "cancelled", "late", "refused",
 };
 
 inline constexpr const char* kGroupStats[] = {
@@ -46,7 +59,7 @@ inline constexpr const char* kGroupStats[] = {
 
 // One entry of engineWaiting.
 inline constexpr const char* kWaitingFields[] = {
-    "index", "generation", "kind", "run", "route", "group", "dueInMs", "suspensions",
+    "index", "generation", "kind", "run", "route", "group", "dueInMs", "suspensions", "sleeps",
 };
 
 }  // namespace sip_async::node

@@ -23,6 +23,7 @@ enum class Entry : uint8_t {
   kReplyRoute,      // Slot::route, of a branch
   kSuspendTimeout,  // nobody has continued it in time
   kCancelEvent,     // the hook that a CANCEL runs
+  kOperation,       // Slot::route, in the thread whose operation has ended or has had its time
 };
 
 // The kind of route a script is in (Slot::route_type); a resumed one keeps it.

@@ -6,12 +6,16 @@
 #include <memory>
 #include <string_view>
 
+#include "core/worker_group.h"
 #include "sip/stored_message.h"
 
 namespace sip_async::sip {
 
 class FakedRequest {
  public:
+  // Stands for it where there is no slot: the report of a launch that found none. No call or task is named like that.
+  static constexpr core::Task kName{core::kNone, 1};
+
   FakedRequest() : bytes_(new char[sizeof(StoredMessage) + kText.size()]) {
     auto* request = new (bytes_.get()) StoredMessage{};
     memcpy(request->data(), kText.data(), kText.size());

@@ -35,7 +35,8 @@ SipEngine::SipEngine(const SipEngineConfig& config)
     : engine_(engine_config(config)),
       transport_(engine_, config.receivers * config.addresses),
       transactions_(engine_, transport_, transaction_config(config)),
-      tasks_(engine_, config.transactions.max_transactions) {
+      tasks_(engine_, config.transactions.max_transactions),
+      operations_(engine_.thread_count()) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
   stand_in_ = std::make_unique<StandIn>(*this);
 }

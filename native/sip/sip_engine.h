@@ -17,6 +17,7 @@
 
 #include "core/data_task.h"
 #include "core/engine.h"
+#include "core/operations.h"
 #include "sip/transaction_layer.h"
 #include "sip/transports.h"
 
@@ -52,6 +53,7 @@ class SipEngine {
   core::Engine& engine() { return engine_; }
   TransactionLayer& transactions() { return transactions_; }
   core::DataTasks& tasks() { return tasks_; }
+  core::OperationCounters& operations() { return operations_; }
   Transports& transport() { return transport_; }
   StandIn& stand_in() { return *stand_in_; }
 
@@ -84,6 +86,7 @@ class SipEngine {
   Transports transport_;
   TransactionLayer transactions_;
   core::DataTasks tasks_;
+  core::OperationCounters operations_;
   std::vector<std::unique_ptr<Receiver>> receivers_;
   uint32_t next_receiver_ = 0;  // for messages of streams
   ReceiveBatch stand_in_batch_;

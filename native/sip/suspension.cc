@@ -1,4 +1,5 @@
-// Suspensions that only their handle ends: t_suspend, t_continue, t_cancel_suspend, and what comes after max_suspend.
+// Suspensions that only their handle ends: t_suspend, t_continue, t_cancel_suspend, and what comes after max_suspend; and
+// those that wait for an operation in the thread that suspended.
 #include "sip/transaction_layer.h"
 
 namespace sip_async::sip {
@@ -31,6 +32,17 @@ Status TransactionLayer::suspend_open(Task task, uint64_t most_ms, uint16_t on_f
                                thread);
 }
 
+Status TransactionLayer::suspend_for_operation(Task task, uint64_t most_ms, uint16_t route, uint32_t thread) {
+  const uint64_t now = core::now_ns();
+  if (const Status refusal = check_may_suspend(task); refusal != Status::kOk) return refusal;
+  send_trying(task);
+  Slot& slot = slots_.at(task.index);
+  slot.action_ns = now;
+  slot.entry.store(static_cast<uint8_t>(Entry::kOperation), std::memory_order_relaxed);
+  return engine_.suspend_until(task, now + most_ms * core::kNsPerMs, 1, route, core::Engine::kOwnThread,
+                               thread);
+}
+
 Status TransactionLayer::undo_suspension(Task task, uint32_t suspension, uint32_t thread) {
   return engine_.take_back(task, suspension, thread);
 }
@@ -44,9 +56,10 @@ Status TransactionLayer::continue_with(Task task, uint16_t route, uint16_t group
   if (word.has(Word::kCancelled)) return Status::kCancelled;
   if (word.run() != Run::kSuspended) return Status::kNotSuspended;
   const Slot& slot = slots_.at(task.index);
-  // Read before the step, which holds only if it is still this suspension. A sleeper's own script waits for it.
+  // Read before the step, which holds only if it is still this suspension. A sleeper's own script waits for it, and an operation
+  // has its own route.
   const auto entry = static_cast<Entry>(slot.entry.load(std::memory_order_relaxed));
-  if (entry == Entry::kWake) return Status::kNotSuspended;
+  if (entry == Entry::kWake || entry == Entry::kOperation) return Status::kNotSuspended;
   const uint32_t receiver = slot.thread.load(std::memory_order_relaxed);
   const uint32_t thread = receiver < config_.receivers ? receiver : 0;
   bool begun = false;
@@ -97,8 +110,9 @@ bool TransactionLayer::runs_without_script(Task task) {
 bool TransactionLayer::branch_thread_gone(Task branch) {
   const Word word = slots_.word(branch.index);
   const Slot& slot = slots_.at(branch.index);
+  const auto entry = static_cast<Entry>(slot.entry.load(std::memory_order_relaxed));
   const bool sleeps = (word.run() == Run::kSuspended || word.run() == Run::kDue) &&
-                      static_cast<Entry>(slot.entry.load(std::memory_order_relaxed)) == Entry::kWake;
+                      (entry == Entry::kWake || entry == Entry::kOperation);
   if (sleeps) {
     // To running by the same step that would continue it, and from there to its end.
     if (word.run() == Run::kDue) {

@@ -151,6 +151,9 @@ class TransactionLayer : public core::Engine::Handler {
   // call gets 408. `suspension` is for undo_suspension() by the same run, which goes on in `thread`.
   Status suspend_open(Task task, uint64_t most_ms, uint16_t on_failure, uint32_t& suspension);
   Status undo_suspension(Task task, uint32_t suspension, uint32_t thread);
+  // A suspension that ends with an operation of `thread` (Engine::resume), after `most_ms` at the latest; either way `route`
+  // runs in that thread.
+  Status suspend_for_operation(Task task, uint64_t most_ms, uint16_t route, uint32_t thread);
   // Runs `route` in `group`, or (kOwnThread) in the receiver that the call came in by.
   Status continue_with(Task task, uint16_t route, uint16_t group);
   // A task that has just begun to run, and for which no script is needed. True: it has been dealt with.
@@ -369,8 +372,9 @@ void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
 
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
-  if (!slots_.is_current(task.index, task.generation)) return false;
-  if (!is_message(task) && !is_branch(task)) {
+  const bool has_no_slot = task.bits() == FakedRequest::kName.bits();
+  if (!has_no_slot && !slots_.is_current(task.index, task.generation)) return false;
+  if (has_no_slot || (!is_message(task) && !is_branch(task))) {
     read(faked_.request());
     return true;
   }

@@ -80,7 +80,7 @@ export const matrixDefinition = `
     RESUMED(msg) { return runRow(msg, msg.callId, rowOf(msg), answer); },
     TASK() {},
     IN_TASK(msg) {
-      const [key, row] = JSON.parse(msg.asyncData);
+      const [key, row] = JSON.parse(msg.asyncData ?? msg.launchText);
       return runRow(msg, key, row);
     },
   },

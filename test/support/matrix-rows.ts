@@ -79,6 +79,30 @@ const suspends: Row[] = [
   ]),
 ];
 
+const noTimeout = all('false DELAY_OUT_OF_RANGE', [
+  '0', '-0', '-1', '-0.001', 'NaN', 'Infinity', '-Infinity', '31536000.1', '2 ** 53', '1e300',
+]);
+const aTimeout = ['0.001', '0.0001', '1', '1.5', '31536000', 'undefined'];
+const notTimeout = notNumber.filter(([value]) => value !== 'undefined');
+const notOperation: Kinds = all('TypeError', ['undefined', '7', "'text'", ...wrongTypes.filter((value) => value !== '() => 1')]);
+const notOptions: Kinds = all('TypeError', ['null', '7', "''", 'true', '() => 1', '{ timout: 1 }', '{ timeout: 1, route: 1 }']);
+const anOperation = [
+  '() => 1', 'async () => 1', '() => undefined', '() => new Promise((done) => setImmediate(done))',
+  "() => { throw new Error('x'); }", "() => Promise.reject(new Error('x'))", '(signal) => signal.aborted', 'Date',
+];
+const statements: Row[] = [
+  ...suspending('async', [
+    ...anOperation.map((operation) => `${operation}, 'RESUME'`),
+    ...aTimeout.map((timeout) => `() => 1, 'RESUME', { timeout: ${timeout} }`),
+    "() => 1, 'RESUME', {}", "() => 1, 'RESUME', undefined", "() => new Promise(() => {}), 'RESUME', { timeout: 0.02 }",
+  ], [
+    ["?, 'RESUME'", notOperation],
+    ['() => 1, ?', [...notText, ...routes]],
+    ["() => 1, 'RESUME', ?", [...notOptions, ...all('TypeError', ["{ text: 'x' }"])]],
+    ["() => 1, 'RESUME', { timeout: ? }", [...notTimeout, ...noTimeout]],
+  ]),
+];
+
 const tooLarge: Kinds = all('false PAYLOAD_TOO_LARGE', [huge, 'new Uint8Array((1 << 20) + 1)', "'\\u00fc'.repeat(600_000)"]);
 const data: Kinds = [
   ...all('true', [...anyText, 'new Uint8Array(0)', 'Buffer.from([0, 255])', "'x'.repeat(1 << 20)"]),
@@ -94,6 +118,21 @@ const eventNumbers: Kinds = [
 
 /** Those that the proxy has, too; `msg.` stands for whichever it is. */
 export const taskRows: Row[] = [
+  ...rowsOf('launch', 'task', 'msg.launch(?)', [...all('true', anOperation), ...notOperation]),
+  ...rowsOf('launch', 'task', 'msg.launch(() => 1, ?)', [
+    ...all('true', ["'TASK'", 'undefined', 'null']),
+    ...notText.filter(([value]) => value !== 'undefined' && value !== 'null'),
+    ...routes,
+  ]),
+  ...rowsOf('launch', 'task', "msg.launch(() => 1, 'TASK', ?)", [...all('true', ['undefined', '{}']), ...notOptions]),
+  ...rowsOf('launch', 'task', "msg.launch(() => 1, 'TASK', { timeout: ? })", [
+    ...all('true', aTimeout), ...notTimeout, ...noTimeout,
+  ]),
+  ...rowsOf('launch', 'task', "msg.launch(() => 1, 'TASK', { text: ? })", [
+    ...all('true', [...anyText, 'undefined', "'x'.repeat(1 << 20)"]),
+    ...notText.filter(([value]) => value !== 'undefined'),
+    ...all('false PAYLOAD_TOO_LARGE', [huge, "'\\u00fc'.repeat(600_000)"]),
+  ]),
   ...rowsOf('asyncTaskData', 'task', "msg.asyncTaskData(?, '')", [...notText, ...routes]),
   ...rowsOf('asyncTaskData', 'task', "msg.asyncTaskData('TASK', ?)", data),
   ...rowsOf('asyncTaskGroupData', 'task', "msg.asyncTaskGroupData(?, 'work', '')", [...notText, ...routes]),
@@ -269,6 +308,7 @@ export const proxyRows: Row[] = [...taskRows, ...continueRows];
 /** Every function of a message, with every kind of argument. */
 export const messageRows: Row[] = [
   ...suspends,
+  ...statements,
   ...taskRows,
   ...replies,
   ...rowsOf('appendToReply', 'append', 'msg.appendToReply(?)', lines),

@@ -9,8 +9,8 @@ export interface State {
   /** `msg` is in the state when `run` is called; `answer` is what a request route does at last. */
   readonly script: string;
   readonly method?: 'INVITE' | 'OPTIONS' | 'ACK';
-  /** How the call comes into the state: from the network, or from the program by a task or an event. */
-  readonly by?: 'task' | 'event';
+  /** How the call comes into the state: from the network, or from the program by a task, an event or a launch. */
+  readonly by?: 'task' | 'event' | 'launch';
   /** The caller cancels as soon as it has its 100. */
   readonly cancels?: boolean;
   /** The row is what the event route of that CANCEL does. */
@@ -108,6 +108,9 @@ export const states: readonly State[] = [
     script: "msg.avp.set('kept', 'x'); msg.flags.set(7, false); msg.du = 'sip:x@127.0.0.1:9'; msg.asyncMsRoute('RESUMED', 1);",
   },
   {
+    name: 'in the route behind async()', script: "msg.async(() => 1, 'RESUMED');", finals: 'live', rules: live,
+  },
+  {
     name: 'an ACK', method: 'ACK', script: 'return run(msg, answer);', finals: [], rules: { ...outside, relay: 'live' },
   },
   {
@@ -122,6 +125,7 @@ export const states: readonly State[] = [
   },
   { name: 'in a data task', by: 'task', script: '', finals: [], rules: outside },
   { name: 'in an event', by: 'event', script: '', finals: [], rules: outside },
+  { name: 'in a report', by: 'launch', script: '', finals: [], rules: outside },
 ];
 
 const openRules: Rules = {

@@ -107,12 +107,13 @@ export function useProxy(definition: string, options?: RunningProxyOptions): Run
 }
 
 /** Everything that counts live things. */
-export function liveCounters({ transactions, tasks, timers, groups, memory }: ProxyStats): Record<string, number> {
+export function liveCounters({ transactions, tasks, operations, timers, groups, memory }: ProxyStats): Record<string, number> {
   return {
     active: transactions.active,
     suspended: transactions.suspended,
     inScript: transactions.inScript,
     tasks: tasks.active,
+    operations: operations.pending,
     timersPending: timers.pending,
     slotsInUse: memory.slotsInUse,
     payloadBlocks: memory.payloadBlocks,
