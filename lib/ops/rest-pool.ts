@@ -1,9 +1,12 @@
-import { Agent, request } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector, Client } from 'undici';
 import { makeError } from '../errors.ts';
 import type { SipAsyncError } from '../errors.ts';
 import { describe } from '../tm/arguments.ts';
 import { LONGEST_TIMER_MS, onAbort, readCount, stoppedBy, wordsOf } from './operation.ts';
 import { Turns } from './turns.ts';
+
+type Connector = buildConnector.connector;
 
 /** Options of {@link openRestPool}. */
 export interface RestPoolOptions {
@@ -54,47 +57,102 @@ function failure(cause: unknown): SipAsyncError {
   return makeError('REST', wordsOf(cause), cause);
 }
 
+/** One connection to a server, made with the first request; it has one request at a time. */
+class HttpConnection {
+  readonly #client: Client;
+  #socket: Socket | undefined;
+
+  /** @param onClosed called each time the connection is closed; the next request would make it anew */
+  constructor(origin: string, connector: Connector, keepAliveMs: number, onClosed: () => void) {
+    this.#client = new Client(origin, {
+      // A client does not tell of a connection that is being made, and would go on making it for nobody. The connector returns
+      // the socket, which its type leaves out; without one, connectTimeoutMs ends what was given up.
+      connect: (options, callback) => {
+        this.#socket = connector(options, callback) as unknown as Socket | undefined;
+      },
+      keepAliveTimeout: keepAliveMs,
+      // One deadline for all of a request is in RestPool.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#client.on('disconnect', onClosed);
+  }
+
+  /** Rejects with the reason of the signal, or with what undici says. */
+  async exchange(target: URL, wanted: RestRequest, ending: AbortController): Promise<RawResponse> {
+    const { method, headers, body, maxResponseBytes } = wanted;
+    const path = target.pathname + target.search;
+    const response = await this.#client.request({ path, method, headers, body, signal: ending.signal });
+    const chunks: Buffer[] = [];
+    let leftBytes = maxResponseBytes;
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      leftBytes -= chunk.length;
+      // What follows is not read: the connection is given up.
+      if (leftBytes < 0) ending.abort(makeError('OUTPUT_TOO_LARGE', `${maxResponseBytes} bytes`));
+      ending.signal.throwIfAborted();
+      chunks.push(chunk);
+    }
+    return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
+  }
+
+  /** Closes it at once, also while it is being made. */
+  async destroy(): Promise<void> {
+    const error = new Error('given up');
+    this.#socket?.destroy(error);
+    await this.#client.destroy(error);
+  }
+}
+
+/** One server: its turns, and its connections that nobody uses. */
+interface Origin {
+  readonly turns: Turns;
+  readonly idle: HttpConnection[];
+}
+
 /** Connections to HTTP servers that are kept alive between requests. Made by {@link openRestPool}. */
 export class RestPool {
-  readonly #agent: Agent;
+  readonly #connector: Connector;
   readonly #connections: number;
   readonly #maxQueue: number;
-  /** By origin; one that nobody uses is forgotten. */
-  readonly #turns = new Map<string, Turns>();
+  readonly #keepAliveMs: number;
+  /** One that has neither requests nor connections is forgotten. */
+  readonly #origins = new Map<string, Origin>();
   #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(options: RestPoolOptions = {}) {
     this.#connections = readCount(options.connections, 'connections', 64, 1, 65_535);
     this.#maxQueue = readCount(options.maxQueue, 'maxQueue', 1024, 0);
+    this.#keepAliveMs = readCount(options.keepAliveMs, 'keepAliveMs', 4000, 1, LONGEST_TIMER_MS);
     const { tls } = options;
     if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
       throw new TypeError(`tls: expected an object, got ${describe(tls)}`);
     }
-    this.#agent = new Agent({
-      connections: this.#connections,
-      pipelining: 1,
-      connect: { ...tls, timeout: readCount(options.connectTimeoutMs, 'connectTimeoutMs', 20_000, 1, LONGEST_TIMER_MS) },
-      keepAliveTimeout: readCount(options.keepAliveMs, 'keepAliveMs', 4000, 1, LONGEST_TIMER_MS),
-      // One deadline for all of a request is in `send`.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    const timeout = readCount(options.connectTimeoutMs, 'connectTimeoutMs', 20_000, 1, LONGEST_TIMER_MS);
+    this.#connector = buildConnector({ ...tls, timeout });
   }
 
   /** What is going on, over all origins. */
-  stats(): { running: number; queued: number } {
-    const all = [...this.#turns.values()];
-    return {
-      running: all.reduce((sum, { running }) => sum + running, 0),
-      queued: all.reduce((sum, { queued }) => sum + queued, 0),
-    };
+  stats(): { running: number; queued: number; idle: number } {
+    const stats = { running: 0, queued: 0, idle: 0 };
+    for (const { turns, idle } of this.#origins.values()) {
+      stats.running += turns.running;
+      stats.queued += turns.queued;
+      stats.idle += idle.length;
+    }
+    return stats;
   }
 
   /** Refuses what waits and what comes with `CLOSED`, lets what is under way end, and closes the connections. */
   close(): Promise<void> {
-    this.#closing ??= Promise.all([...this.#turns.values()].map((turns) => turns.close())).then(() => this.#agent.close());
+    this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const origins = [...this.#origins.values()];
+    const unused = origins.flatMap(({ idle }) => idle.splice(0));
+    await Promise.all([...unused.map((connection) => connection.destroy()), ...origins.map(({ turns }) => turns.close())]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -105,44 +163,68 @@ export class RestPool {
   async send(wanted: RestRequest, signal: AbortSignal): Promise<RawResponse> {
     const target = originOf(wanted.url);
     if (this.#closing !== undefined) throw makeError('CLOSED');
-    const { origin } = target;
-    let turns = this.#turns.get(origin);
-    if (turns === undefined) this.#turns.set(origin, (turns = new Turns(this.#connections, this.#maxQueue)));
+    const name = target.origin;
+    let origin = this.#origins.get(name);
+    if (origin === undefined) {
+      origin = { turns: new Turns(this.#connections, this.#maxQueue), idle: [] };
+      this.#origins.set(name, origin);
+    }
+    const { turns } = origin;
     await turns.take(signal);
     try {
       // The signal may have aborted since the turn was given.
       if (signal.aborted) throw stoppedBy(signal);
-      return await this.#exchange(target, wanted, signal);
+      return await this.#exchange(name, origin, target, wanted, signal);
     } finally {
       turns.give();
-      if (turns.running === 0) this.#turns.delete(origin);
+      this.#forget(name, origin);
     }
   }
 
-  async #exchange(target: URL, wanted: RestRequest, signal: AbortSignal): Promise<RawResponse> {
-    const { method, headers, body, timeoutMs, maxResponseBytes } = wanted;
+  #forget(name: string, { turns, idle }: Origin): void {
+    if (turns.running === 0 && idle.length === 0) this.#origins.delete(name);
+  }
+
+  async #exchange(
+    name: string,
+    origin: Origin,
+    target: URL,
+    wanted: RestRequest,
+    signal: AbortSignal,
+  ): Promise<RawResponse> {
+    const { timeoutMs } = wanted;
+    const { idle } = origin;
+    const connection = idle.pop() ?? this.#connect(name, origin);
     const ending = new AbortController();
-    const stopListening = onAbort(signal, () => ending.abort(stoppedBy(signal)));
-    const tooLate = () => ending.abort(makeError('REST', `no complete response within ${timeoutMs} ms`));
+    const end = (error: SipAsyncError) => {
+      ending.abort(error);
+      void connection.destroy();
+    };
+    const stopListening = onAbort(signal, () => end(stoppedBy(signal)));
+    const tooLate = () => end(makeError('REST', `no complete response within ${timeoutMs} ms`));
     const timer = timeoutMs === 0 ? undefined : setTimeout(tooLate, timeoutMs);
     try {
-      const response = await request(target, { dispatcher: this.#agent, method, headers, body, signal: ending.signal });
-      const chunks: Buffer[] = [];
-      let leftBytes = maxResponseBytes;
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
-        leftBytes -= chunk.length;
-        // What follows is not read: the connection is given up.
-        if (leftBytes < 0) ending.abort(makeError('OUTPUT_TOO_LARGE', `${maxResponseBytes} bytes`));
-        ending.signal.throwIfAborted();
-        chunks.push(chunk);
-      }
-      return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
+      const response = await connection.exchange(target, wanted, ending);
+      if (this.#closing === undefined) idle.push(connection);
+      else await connection.destroy();
+      return response;
     } catch (cause) {
+      await connection.destroy();
       throw ending.signal.aborted ? ending.signal.reason : failure(cause);
     } finally {
       clearTimeout(timer);
       stopListening();
     }
+  }
+
+  #connect(name: string, origin: Origin): HttpConnection {
+    const { idle } = origin;
+    const connection = new HttpConnection(name, this.#connector, this.#keepAliveMs, () => {
+      const index = idle.indexOf(connection);
+      if (index >= 0) idle.splice(index, 1);
+      this.#forget(name, origin);
+    });
+    return connection;
   }
 }
 

@@ -72,9 +72,15 @@ function decode(body: Buffer, as: 'text' | 'json' | 'bytes'): unknown {
   }
 }
 
-function rest(method: RestRequest['method'], url: string | URL, body: string | Uint8Array | null, options: RestBodyOptions): Operation<RestResponse<unknown>> {
+function rest(
+  method: RestRequest['method'],
+  url: string | URL,
+  body: string | Uint8Array | null,
+  options: RestBodyOptions,
+): Operation<RestResponse<unknown>> {
   if (!(url instanceof URL)) checkText(url, 'url');
-  if (body !== null && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+  const hasBody = method !== 'GET';
+  if (hasBody && typeof body !== 'string' && !(body instanceof Uint8Array)) {
     throw new TypeError(`body: expected a string or a Uint8Array, got ${describe(body)}`);
   }
   const { as = 'text', pool } = options;
@@ -83,7 +89,7 @@ function rest(method: RestRequest['method'], url: string | URL, body: string | U
   const wanted: RestRequest = {
     method,
     url,
-    headers: readHeaders(options, body !== null),
+    headers: readHeaders(options, hasBody),
     body,
     timeoutMs: readCount(options.timeoutMs, 'timeoutMs', TIMEOUT_MS, 0, LONGEST_TIMER_MS),
     maxResponseBytes: readCount(options.maxResponseBytes, 'maxResponseBytes', MAX_RESPONSE_BYTES, 0),
