@@ -28,10 +28,9 @@ function isAlive(pid: number): boolean {
 
 /** The numbers that the commands of a test write down of themselves. */
 async function pidsOf(names: readonly string[]): Promise<number[]> {
-  return eventually(() => {
-    const pids = names.map((name) => (existsSync(file(name)) ? Number(readFileSync(file(name), 'utf8')) : 0));
-    return pids.every((pid) => pid > 0) && pids;
-  });
+  const read = () => names.map((name) => (existsSync(file(name)) ? Number(readFileSync(file(name), 'utf8')) : 0));
+  await eventually(() => read().every((pid) => pid > 0));
+  return read();
 }
 
 describe('exec', () => {

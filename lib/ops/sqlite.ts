@@ -97,7 +97,9 @@ export class SqliteDriver implements Driver {
       readonly: this.#readonly,
       abandoned,
     };
-    const connection = new SqliteConnection(new Worker(entry, { workerData, name: 'sip-async sqlite' }), abandoned);
+    // The options of this process's node are not for every file: `--input-type` would be an error.
+    const worker = new Worker(entry, { workerData, execArgv: [], name: 'sip-async sqlite' });
+    const connection = new SqliteConnection(worker, abandoned);
     let reply;
     try {
       reply = await connection.reply();

@@ -29,6 +29,10 @@ export class PostgresServer {
     return `postgres://tester@127.0.0.1:${this.port}/postgres`;
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   static async start(): Promise<PostgresServer> {
     // The server refuses to run as root.
     const user = identity('postgres');

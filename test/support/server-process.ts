@@ -48,6 +48,10 @@ export class ServerProcess {
     }
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Waits until it has said something of this form. */
   async said(what: RegExp, timeoutMs = 60_000): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
