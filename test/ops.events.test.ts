@@ -61,7 +61,7 @@ class Thread {
 
 describe('waitForEvent', () => {
   it('resolves to the data of the next event of its name and key', async () => {
-    const [first, second, other] = [['a', 'k'], ['a', 'k'], ['a', 'other']].map(([name, key]) => new Attempt(waitForEvent(name!, key!)));
+    const [first, second, other] = ['k', 'k', 'other'].map((key) => new Attempt(waitForEvent('a', key)));
     raise('a', 'x', 'not for them');
     raise('b', 'k', 'not for them');
     raise('ak', '', 'not for them');

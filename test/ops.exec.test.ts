@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exec } from 'sip-async/ops';
-import type { ExecOptions } from 'sip-async/ops';
 import { aborted, Attempt, codeOf, run } from './support/attempt.ts';
 import { eventually } from './support/eventually.ts';
 
@@ -41,15 +40,17 @@ describe('exec', () => {
 
   it('runs a program without a shell when it has arguments', async () => {
     const hostile = '$(touch x); `touch y` && touch z';
-    expect(await run(exec('printf', { args: ['%s|', hostile, ''], cwd: folder }))).toMatchObject({ code: 0, stdout: `${hostile}||` });
+    const result = await run(exec('printf', { args: ['%s|', hostile, ''], cwd: folder }));
+    expect(result).toMatchObject({ code: 0, stdout: `${hostile}||` });
     expect(['x', 'y', 'z'].filter((name) => existsSync(file(name)))).toEqual([]);
   });
 
   it('passes input, environment and directory on', async () => {
-    const options: ExecOptions = { input: 'line\n', env: { WORD: 'w; x', PATH: process.env.PATH }, cwd: folder };
-    const { stdout } = await run(exec('cat; echo "$WORD"; pwd; echo "${HOME-none}"', options as ExecOptions & { as?: 'text' }));
+    const options = { input: 'line\n', env: { WORD: 'w; x', PATH: process.env.PATH }, cwd: folder };
+    const { stdout } = await run(exec('cat; echo "$WORD"; pwd; echo "${HOME-none}"', options));
     expect(stdout).toBe(`line\nw; x\n${folder}\nnone\n`);
-    expect((await run(exec('cat', { args: [], input: new Uint8Array([0, 255]), as: 'bytes' }))).stdout).toEqual(Buffer.from([0, 255]));
+    const bytes = await run(exec('cat', { args: [], input: new Uint8Array([0, 255]), as: 'bytes' }));
+    expect(bytes.stdout).toEqual(Buffer.from([0, 255]));
     expect((await run(exec('cat'))).stdout).toBe('');
   });
 
@@ -108,11 +109,8 @@ describe('exec', () => {
   it('ends all that a command has started, also what ignores SIGTERM', async () => {
     const deaf = (name: string, then: string) => `sh -c 'trap "" TERM; echo $$ > ${file(name)}; ${then}'`;
     const grandchild = deaf('grandchild', 'while :; do sleep 1; done').replaceAll("'", `'\\''`);
-    const attempt = new Attempt(
-      exec(`trap "" TERM; echo $$ > ${file('child')}; ${deaf('sibling', 'sleep 1000')} & sh -c '${grandchild}' & wait; sleep 1000`, {
-        killGraceMs: 100,
-      }),
-    );
+    const children = `${deaf('sibling', 'sleep 1000')} & sh -c '${grandchild}' & wait; sleep 1000`;
+    const attempt = new Attempt(exec(`trap "" TERM; echo $$ > ${file('child')}; ${children}`, { killGraceMs: 100 }));
     const pids = await pidsOf(['child', 'sibling', 'grandchild']);
     attempt.abort();
     expect(await codeOf(attempt.result)).toBe('ABORTED');
@@ -122,9 +120,8 @@ describe('exec', () => {
   });
 
   it('leaves a command that obeys SIGTERM the time to tidy up', async () => {
-    const attempt = new Attempt(
-      exec(`trap 'echo tidy > ${file('tidied')}; exit 0' TERM; echo $$ > ${file('pid')}; while :; do sleep 0.02; done`, { killGraceMs: 15_000 }),
-    );
+    const trap = `trap 'echo tidy > ${file('tidied')}; exit 0' TERM`;
+    const attempt = new Attempt(exec(`${trap}; echo $$ > ${file('pid')}; while :; do sleep 0.02; done`, { killGraceMs: 15e3 }));
     await pidsOf(['pid']);
     attempt.abort();
     expect(await codeOf(attempt.result)).toBe('ABORTED');
@@ -149,8 +146,8 @@ describe('exec', () => {
 
   it('throws for arguments of a wrong type or range', () => {
     const wrong: [unknown, unknown][] = [
-      [1, {}], ['x', { args: 'y' }], ['x', { args: [1] }], ['x', { input: 1 }], ['x', { env: null }], ['x', { cwd: 1 }], ['x', { as: 'json' }],
-      ['x', { maxOutputBytes: '1' }],
+      [1, {}], ['x', { args: 'y' }], ['x', { args: [1] }], ['x', { input: 1 }], ['x', { env: null }], ['x', { cwd: 1 }],
+      ['x', { as: 'json' }], ['x', { maxOutputBytes: '1' }],
     ];
     for (const [command, options] of wrong) expect(() => exec(command as string, options as object)).toThrow(TypeError);
     for (const options of [{ maxOutputBytes: -1 }, { maxOutputBytes: 1.5 }, { killGraceMs: -1 }, { killGraceMs: 2 ** 31 }]) {

@@ -42,7 +42,9 @@ describe('a process', () => {
 
   /** Runs statements of a module that has everything of `sip-async/ops`. */
   const runOps = (body: string) =>
-    runNode(['--input-type=module', '--eval', `import * as ops from 'sip-async/ops';\n${never}\n${body}`], { timeoutMs: 60_000 });
+    runNode(['--input-type=module', '--eval', `import * as ops from 'sip-async/ops';\n${never}\n${body}`], {
+      timeoutMs: 60_000,
+    });
 
   const clean = { code: 0, signal: null, stderr: '', timedOut: false };
 

@@ -50,7 +50,8 @@ const DIALECTS: Dialect[] = [
     slow: 'SELECT $2::text AS value FROM pg_sleep($1::float8)',
     sleeping: "SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
     connected: "SELECT count(*)::int AS count FROM pg_stat_activity WHERE backend_type = 'client backend'",
-    endOthers: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+    endOthers:
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tester' AND pid <> pg_backend_pid()",
     insert: 'INSERT INTO users (uid, credit) VALUES ($1, $2)',
     bytes: 'SELECT $1::bytea AS value',
     syntaxCode: '42601',
@@ -63,7 +64,10 @@ const DIALECTS: Dialect[] = [
     slow: 'SELECT CAST(later.word AS CHAR) AS value FROM (SELECT SLEEP(?) AS slept, ? AS word) later WHERE later.slept >= 0',
     sleeping: "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE state = 'User sleep'",
     connected: "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE user = 'tester'",
-    endOthers: 'BEGIN NOT ATOMIC FOR other IN (SELECT id FROM information_schema.processlist WHERE user = \'tester\' AND id <> CONNECTION_ID()) DO EXECUTE IMMEDIATE CONCAT(\'KILL \', other.id); END FOR; END',
+    endOthers: `BEGIN NOT ATOMIC
+      FOR other IN (SELECT id FROM information_schema.processlist WHERE user = 'tester' AND id <> CONNECTION_ID())
+      DO EXECUTE IMMEDIATE CONCAT('KILL ', other.id); END FOR;
+    END`,
     insert: 'INSERT INTO users (uid, credit) VALUES (?, ?)',
     bytes: 'SELECT CAST(? AS BINARY(3)) AS value',
     syntaxCode: 'ER_PARSE_ERROR',
@@ -135,7 +139,10 @@ describe.each(DIALECTS)('query of $kind', (dialect) => {
   it('says that nobody can be reached, and does not repeat the password', async () => {
     const url = `${dialect.scheme}://tester:geheim@127.0.0.1:${await freeTcpPort()}/x`;
     const attempt = new Attempt(query(open({ url }), echo, ['x']));
-    await expect(attempt.result).rejects.toMatchObject({ code: 'SIPASYNC_ERR_DATABASE_UNREACHABLE', cause: { code: 'ECONNREFUSED' } });
+    await expect(attempt.result).rejects.toMatchObject({
+      code: 'SIPASYNC_ERR_DATABASE_UNREACHABLE',
+      cause: { code: 'ECONNREFUSED' },
+    });
     await expect(attempt.result).rejects.not.toThrow('geheim');
     const other = new URL(server.url);
     other.pathname = '/no_such_database';

@@ -115,7 +115,7 @@ describe('restGet, restPost and restPut', () => {
     expect(await codeOf(run(restGet(odd.url, { headers: { 'a b': 'c' } })))).toBe('REST');
   });
 
-  it.each(['before its response', 'in the middle of its response'])('reject a peer that resets the connection %s', async (when) => {
+  it.each(['before its response', 'in its middle'])('reject a peer that resets the connection %s', async (when) => {
     const peer = await start((_, response) => {
       if (when.startsWith('before')) response.socket!.resetAndDestroy();
       else response.writeHead(200, { 'Content-Length': 100 }).write('x', () => response.socket!.resetAndDestroy());

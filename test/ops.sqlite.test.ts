@@ -33,7 +33,8 @@ function open(options: string | DatabaseOptions = 'sqlite::memory:'): Database {
 const threads = () => readdirSync('/proc/self/task').length;
 
 /** Gives rows without end. */
-const ENDLESS = 'WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT n FROM count WHERE n % 1000 = 0';
+const ENDLESS = `WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count)
+  SELECT n FROM count WHERE n % 1000 = 0`;
 
 describe('query of SQLite', () => {
   it('gives rows as plain objects, and binds what it is given', async () => {
@@ -60,12 +61,18 @@ describe('query of SQLite', () => {
     await first.close();
     const again = open({ url: file(), driver: { readonly: true } });
     expect((await run(query(again, 'SELECT id FROM kept'))).rows).toEqual([{ id: 1 }]);
-    await expect(run(query(again, 'DELETE FROM kept'))).rejects.toMatchObject({ code: 'SIPASYNC_ERR_QUERY', cause: { code: 'SQLITE_READONLY' } });
+    await expect(run(query(again, 'DELETE FROM kept'))).rejects.toMatchObject({
+      code: 'SIPASYNC_ERR_QUERY',
+      cause: { code: 'SQLITE_READONLY' },
+    });
   });
 
   it('rejects what the database refuses, and its thread serves on', async () => {
     const db = open();
-    await expect(run(query(db, 'SELEC 1'))).rejects.toMatchObject({ code: 'SIPASYNC_ERR_QUERY', cause: { code: 'SQLITE_ERROR' } });
+    await expect(run(query(db, 'SELEC 1'))).rejects.toMatchObject({
+      code: 'SIPASYNC_ERR_QUERY',
+      cause: { code: 'SQLITE_ERROR' },
+    });
     expect(await codeOf(run(query(db, 'SELECT 1; SELECT 2')))).toBe('QUERY');
     expect(await codeOf(run(query(db, 'SELECT ?', [])))).toBe('QUERY');
     expect(await codeOf(run(query(db, 'SELECT ?', [() => 1])))).toBe('QUERY');
@@ -101,7 +108,8 @@ describe('query of SQLite', () => {
     await run(query(db, 'CREATE TABLE t (id)'));
     const attempts = Array.from({ length: 200 }, (_, number) => new Attempt(query(db, 'SELECT ? value', [number])));
     for (const [number, attempt] of attempts.entries()) {
-      if (number % 2 === 1) void attempts[Math.max(0, number - (number % 5))]!.result.finally(() => attempt.abort()).catch(() => undefined);
+      if (number % 2 === 0) continue;
+      void attempts[number - (number % 5)]!.result.finally(() => attempt.abort()).catch(() => undefined);
     }
     await Promise.allSettled(attempts.map(({ result }) => result));
     for (const [number, { outcome, listeners }] of attempts.entries()) {

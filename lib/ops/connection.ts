@@ -53,7 +53,7 @@ export function queryFailed(cause: unknown) {
 
 /** What ends a statement that is left in an open transaction: the next one on that connection would be part of it. */
 export function openTransaction() {
-  return makeError('QUERY', 'it left a transaction open, which was rolled back; statements of one transaction cannot be told apart here');
+  return makeError('QUERY', 'it left a transaction open, which was rolled back: the next statement may be of another call');
 }
 
 /**

@@ -118,11 +118,14 @@ export class Database {
  * is loaded, and the first connection made, by the first statement; opening costs nothing, and each thread that opens it has
  * connections of its own. An unused connection does not keep the process alive.
  *
- * @throws TypeError for a URL or option that is none (the message does not repeat the URL), RangeError for a number out of its range
+ * @throws TypeError for a URL or option that is none (the message does not repeat the URL), RangeError for a number out of its
+ *   range
  */
 export function openDatabase(database: string | URL | DatabaseOptions): Database {
   const options = typeof database === 'string' || database instanceof URL ? { url: database } : database;
-  if (typeof options !== 'object' || options === null) throw new TypeError(`database: expected a URL, got ${describe(options)}`);
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`database: expected a URL, got ${describe(options)}`);
+  }
   if (!(options.url instanceof URL)) checkText(options.url, 'url');
   return new Database(options);
 }
@@ -145,7 +148,11 @@ export function openDatabase(database: string | URL | DatabaseOptions): Database
  * @param params values as the driver takes them: text, numbers, booleans, bytes, `null`
  * @throws TypeError for an argument of a wrong type
  */
-export function query<R extends Row = Row>(db: Database, sql: string, params: readonly unknown[] = []): Operation<QueryResult<R>> {
+export function query<R extends Row = Row>(
+  db: Database,
+  sql: string,
+  params: readonly unknown[] = [],
+): Operation<QueryResult<R>> {
   if (!(db instanceof Database)) throw new TypeError('db: expected what openDatabase returns');
   checkText(sql, 'sql');
   if (!Array.isArray(params)) throw new TypeError(`params: expected an array, got ${describe(params)}`);

@@ -93,12 +93,13 @@ export function waitForEvent<T = unknown>(name: string, key: string): Operation<
 }
 
 /**
- * Tells all who wait for an event of this name and key, in every thread of the process; each gets a copy of the data. With nobody
- * waiting it is lost, as in OpenSIPS.
+ * Tells all who wait for an event of this name and key, in every thread of the process; each gets a copy of the data. With
+ * nobody waiting it is lost, as in OpenSIPS.
  *
  * Nothing is lost on the way: who began to wait before this was called hears of it, and who began after does not, also when the
- * message is still on its way to that thread. What one thread raises arrives in its order; what two threads raise, in any order.
- * How many were told is not returned: other threads hear of it when they come round to it, and who waits there may give up before.
+ * message is still on its way to that thread. What one thread raises arrives in its order; what two threads raise, in any
+ * order. How many were told is not returned: other threads hear of it when they come round to it, and who waits there may give
+ * up before.
  *
  * @param data anything that `structuredClone` takes
  * @throws TypeError when the name or the key is no string, or the data cannot be copied; nobody was told then

@@ -132,15 +132,15 @@ function run(
 
 /**
  * Runs a command and collects what it says (`exec` of OpenSIPS' exec module). Resolves when it has ended and nobody holds its
- * outputs open any more: also for an exit status other than 0, which OpenSIPS does not tell of at all (its `$rc` is 1 then, as is
- * `msg.rc` here). There is no limit on how many run at once.
+ * outputs open any more: also for an exit status other than 0, which OpenSIPS does not tell of at all (its `$rc` is 1 then, as
+ * is `msg.rc` here). There is no limit on how many run at once.
  *
- * Without `args` the command is a line for `/bin/sh`, as in OpenSIPS. **Never put data from a message into such a line**: a user
- * name like `x; reboot` is run. Pass it in `args`, `env` or `input`.
+ * Without `args` the command is a line for `/bin/sh`, as in OpenSIPS. **Never put data from a message into such a line**: a
+ * user name like `x; reboot` is run. Pass it in `args`, `env` or `input`.
  *
- * The command has a process group of its own. When the signal aborts, or the output is too large, all of the group gets SIGTERM,
- * and after `killGraceMs` SIGKILL; the operation rejects once that is done. What a command has moved into another group
- * (`setsid`, a daemon) is not ended.
+ * The command has a process group of its own. When the signal aborts, or the output is too large, all of the group gets
+ * SIGTERM, and after `killGraceMs` SIGKILL; the operation rejects once that is done. What a command has moved into another
+ * group (`setsid`, a daemon) is not ended.
  *
  * Rejects with `EXEC` when the command cannot be started (`cause` has the error of the system), `OUTPUT_TOO_LARGE` when it
  * writes more than allowed, `ABORTED` after its signal.
@@ -158,7 +158,9 @@ export function exec(command: string, options: ExecOptions = {}): Operation<Exec
   if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) {
     throw new TypeError(`input: expected a string or a Uint8Array, got ${describe(input)}`);
   }
-  if (env !== undefined && (typeof env !== 'object' || env === null)) throw new TypeError(`env: expected an object, got ${describe(env)}`);
+  if (env !== undefined && (typeof env !== 'object' || env === null)) {
+    throw new TypeError(`env: expected an object, got ${describe(env)}`);
+  }
   if (cwd !== undefined) checkText(cwd, 'cwd');
   if (as !== 'text' && as !== 'bytes') throw new TypeError("as: expected 'text' or 'bytes'");
   const maxOutputBytes = readCount(options.maxOutputBytes, 'maxOutputBytes', MAX_OUTPUT_BYTES, 0);

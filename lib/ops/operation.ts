@@ -2,9 +2,9 @@ import { makeError, SipAsyncError } from '../errors.ts';
 import { describe } from '../tm/arguments.ts';
 
 /**
- * Something to wait for, as `msg.async` and `msg.launch` take it: called once with the signal that ends it. Each call begins the
- * work anew. After the signal it rejects with `ABORTED`, or with the reason of the signal where that is a `SipAsyncError`, and
- * leaves nothing behind.
+ * Something to wait for, as `msg.async` and `msg.launch` take it: called once with the signal that ends it. Each call begins
+ * the work anew. After the signal it rejects with `ABORTED`, or with the reason of the signal where that is a `SipAsyncError`,
+ * and leaves nothing behind.
  */
 export type Operation<T> = (signal: AbortSignal) => Promise<T>;
 

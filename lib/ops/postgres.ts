@@ -2,11 +2,18 @@ import { Canceller } from './canceller.ts';
 import { loadDriver, Losable, openTransaction, queryFailed, unreachable } from './connection.ts';
 import type { Connection, Driver, QueryResult, Row } from './connection.ts';
 
+/** Extended: parameters never become part of the text, and a text is one statement. */
+interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+  readonly queryMode: 'extended';
+}
+
 /** What is used of a client of `pg`. */
 interface Client {
   readonly processID: number | null;
   connect(): Promise<unknown>;
-  query(query: { text: string; values: readonly unknown[]; queryMode: 'extended' }): Promise<{ rows: Row[]; rowCount: number | null }>;
+  query(query: Statement): Promise<{ rows: Row[]; rowCount: number | null }>;
   /** `I` outside of a transaction. */
   getTransactionStatus?(): string | null;
   on(event: 'error' | 'end', listener: (error?: Error) => void): unknown;
@@ -54,7 +61,6 @@ class PostgresConnection implements Connection {
   async query(sql: string, params: readonly unknown[]): Promise<QueryResult> {
     let result;
     try {
-      // Extended: parameters never become part of the text, and a text is one statement.
       result = await this.#losable.wait(this.#client.query({ text: sql, values: params, queryMode: 'extended' }));
     } catch (cause) {
       this.#checkTransaction();

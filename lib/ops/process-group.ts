@@ -21,8 +21,8 @@ export class ProcessGroup {
   }
 
   /**
-   * Ends all members: with SIGTERM, and after a grace with SIGKILL what is left of them. A member that has ended and that nobody
-   * has asked about is still one for the kernel; where process 1 asks about none, the grace is waited for in vain.
+   * Ends all members: with SIGTERM, and after a grace with SIGKILL what is left of them. A member that has ended and that
+   * nobody has asked about is still one for the kernel; where process 1 asks about none, the grace is waited for in vain.
    */
   async end(graceMs: number): Promise<void> {
     const deadlineMs = performance.now() + graceMs;

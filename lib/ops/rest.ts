@@ -11,7 +11,10 @@ export interface RestOptions {
   headers?: Readonly<Record<string, string | readonly string[]>>;
   /** What the body is given as: UTF-8 text, the default, the value that its JSON stands for, or bytes. */
   as?: 'text' | 'json' | 'bytes';
-  /** How long connecting, request and response may take together, in ms; 20000 by default, as `curl_timeout` of rest_client; 0: no limit. */
+  /**
+   * How long connecting, request and response may take together, in ms; 20000 by default, as `curl_timeout` of rest_client; 0:
+   * no limit.
+   */
   timeoutMs?: number;
   /** How long the body of the response may be, in bytes; 1 MiB by default. */
   maxResponseBytes?: number;
@@ -43,7 +46,9 @@ const CONTENT_TYPE = 'content-type';
 
 function readHeaders(options: RestBodyOptions, hasBody: boolean): Record<string, string | string[]> {
   const { headers = {}, contentType } = options;
-  if (typeof headers !== 'object' || headers === null) throw new TypeError(`headers: expected an object, got ${describe(headers)}`);
+  if (typeof headers !== 'object' || headers === null) {
+    throw new TypeError(`headers: expected an object, got ${describe(headers)}`);
+  }
   const read: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
     const isText = typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
@@ -125,10 +130,26 @@ export function restGet(url: string | URL, options: RestOptions = {}): Operation
  *
  * @param body text, sent as UTF-8, or bytes
  */
-export function restPost(url: string | URL, body: string | Uint8Array, options: RestBodyOptions & As<'bytes'>): Operation<RestResponse<Uint8Array>>;
-export function restPost<T = unknown>(url: string | URL, body: string | Uint8Array, options: RestBodyOptions & As<'json'>): Operation<RestResponse<T>>;
-export function restPost(url: string | URL, body: string | Uint8Array, options?: RestBodyOptions & { as?: 'text' }): Operation<RestResponse>;
-export function restPost(url: string | URL, body: string | Uint8Array, options: RestBodyOptions = {}): Operation<RestResponse<unknown>> {
+export function restPost(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions & As<'bytes'>,
+): Operation<RestResponse<Uint8Array>>;
+export function restPost<T = unknown>(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions & As<'json'>,
+): Operation<RestResponse<T>>;
+export function restPost(
+  url: string | URL,
+  body: string | Uint8Array,
+  options?: RestBodyOptions & { as?: 'text' },
+): Operation<RestResponse>;
+export function restPost(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions = {},
+): Operation<RestResponse<unknown>> {
   return rest('POST', url, body, options);
 }
 
@@ -137,9 +158,25 @@ export function restPost(url: string | URL, body: string | Uint8Array, options: 
  *
  * @param body text, sent as UTF-8, or bytes
  */
-export function restPut(url: string | URL, body: string | Uint8Array, options: RestBodyOptions & As<'bytes'>): Operation<RestResponse<Uint8Array>>;
-export function restPut<T = unknown>(url: string | URL, body: string | Uint8Array, options: RestBodyOptions & As<'json'>): Operation<RestResponse<T>>;
-export function restPut(url: string | URL, body: string | Uint8Array, options?: RestBodyOptions & { as?: 'text' }): Operation<RestResponse>;
-export function restPut(url: string | URL, body: string | Uint8Array, options: RestBodyOptions = {}): Operation<RestResponse<unknown>> {
+export function restPut(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions & As<'bytes'>,
+): Operation<RestResponse<Uint8Array>>;
+export function restPut<T = unknown>(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions & As<'json'>,
+): Operation<RestResponse<T>>;
+export function restPut(
+  url: string | URL,
+  body: string | Uint8Array,
+  options?: RestBodyOptions & { as?: 'text' },
+): Operation<RestResponse>;
+export function restPut(
+  url: string | URL,
+  body: string | Uint8Array,
+  options: RestBodyOptions = {},
+): Operation<RestResponse<unknown>> {
   return rest('PUT', url, body, options);
 }

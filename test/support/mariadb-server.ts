@@ -26,13 +26,15 @@ export class MariadbServer {
     chmodSync(folder, 0o755);
     const data = join(folder, 'data');
     const init = join(folder, 'init.sql');
-    writeFileSync(init, "CREATE DATABASE IF NOT EXISTS test;\nCREATE USER tester@'%' IDENTIFIED BY '';\nGRANT ALL ON *.* TO tester@'%';\n");
+    writeFileSync(init, "CREATE DATABASE test;\nCREATE USER tester@'%' IDENTIFIED BY '';\nGRANT ALL ON *.* TO tester@'%';\n");
     if (user.uid !== undefined) chownSync(folder, user.uid, user.gid!);
-    const options = [`--datadir=${data}`, '--skip-name-resolve', '--innodb-flush-log-at-trx-commit=0', '--innodb-buffer-pool-size=16M'];
+    const innodb = ['--innodb-flush-log-at-trx-commit=0', '--innodb-buffer-pool-size=16M'];
+    const options = [`--datadir=${data}`, '--skip-name-resolve', ...innodb];
     mkdirSync(data);
     if (user.uid !== undefined) chownSync(data, user.uid, user.gid!);
     // What mariadb-install-db does, which needs programs of other packages.
-    const tables = ['mysql_system_tables.sql', 'mysql_system_tables_data.sql'].map((name) => readFileSync(join('/usr/share/mysql', name), 'utf8'));
+    const names = ['mysql_system_tables.sql', 'mysql_system_tables_data.sql'];
+    const tables = names.map((name) => readFileSync(join('/usr/share/mysql', name), 'utf8'));
     const made = spawnSync('/usr/sbin/mariadbd', ['--no-defaults', '--bootstrap', '--skip-grant-tables', ...options], {
       ...user,
       cwd: folder,

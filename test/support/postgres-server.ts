@@ -7,7 +7,8 @@ import { ServerProcess, freeTcpPort, identity } from './server-process.ts';
 const versions = '/usr/lib/postgresql';
 
 function programs(): string {
-  const found = readdirSync(versions).map((version) => join(versions, version, 'bin')).filter((folder) => existsSync(join(folder, 'postgres')));
+  const folders = readdirSync(versions).map((version) => join(versions, version, 'bin'));
+  const found = folders.filter((folder) => existsSync(join(folder, 'postgres')));
   const last = found.sort().at(-1);
   if (last === undefined) throw new Error('no PostgreSQL server');
   return last;
@@ -40,11 +41,8 @@ export class PostgresServer {
     chmodSync(folder, 0o755);
     if (user.uid !== undefined) chownSync(folder, user.uid, user.gid!);
     const data = join(folder, 'data');
-    const made = spawnSync(join(programs(), 'initdb'), ['-D', data, '-U', 'tester', '--auth=trust', '--no-sync', '-E', 'UTF8', '--locale=C'], {
-      ...user,
-      cwd: folder,
-      encoding: 'utf8',
-    });
+    const choices = ['-U', 'tester', '--auth=trust', '--no-sync', '-E', 'UTF8', '--locale=C'];
+    const made = spawnSync(join(programs(), 'initdb'), ['-D', data, ...choices], { ...user, cwd: folder, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`initdb: ${made.error?.message ?? made.stderr}`);
     const port = await freeTcpPort();
     const settings = {

@@ -56,7 +56,9 @@ export class ServerProcess {
   async said(what: RegExp, timeoutMs = 60_000): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
     while (!what.test(this.#output)) {
-      if (this.#child.exitCode !== null || performance.now() > deadlineMs) throw new Error(`the server did not get ready\n${this.#output}`);
+      if (this.#child.exitCode !== null || performance.now() > deadlineMs) {
+        throw new Error(`the server did not get ready\n${this.#output}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
