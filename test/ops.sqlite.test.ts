@@ -92,11 +92,12 @@ describe('query of SQLite', () => {
 
   it('stops rows that nobody wants any more, and its thread serves on', async () => {
     const db = open();
+    await run(query(db, 'SELECT 1'));
     const endless = new Attempt(query(db, ENDLESS));
     const waiting = new Attempt(query(db, 'SELECT ? one', [1]));
-    await eventually(() => db.stats().running === 1);
     // While the thread works, this one goes on.
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([endless.outcome, waiting.outcome]).toEqual([null, null]);
     endless.abort();
     expect(await codeOf(endless.result)).toBe('ABORTED');
     expect((await waiting.result).rows).toEqual([{ one: 1 }]);

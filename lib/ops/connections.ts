@@ -45,10 +45,9 @@ export class Connections {
         reject(stoppedBy(signal));
         busy?.abandon();
       });
+      const onBusy = (connection: Connection) => (busy = connection);
       // It keeps its turn until its connection is free or gone; a result that comes after the rejection is nobody's.
-      this.#serve(sql, params, signal, (connection) => (busy = connection))
-        .then(resolve, reject)
-        .finally(stopListening);
+      this.#serve(sql, params, signal, onBusy, stopListening).then(resolve, reject);
     });
   }
 
@@ -56,11 +55,14 @@ export class Connections {
     sql: string,
     params: readonly unknown[],
     signal: AbortSignal,
-    onBusy: (connection: Connection | undefined) => void,
+    onBusy: (connection: Connection) => void,
+    stopListening: () => void,
   ): Promise<QueryResult> {
-    await this.#turns.take(signal);
+    let isTurn = false;
     let connection: Connection | undefined;
     try {
+      await this.#turns.take(signal);
+      isTurn = true;
       if (signal.aborted) throw stoppedBy(signal);
       connection = this.#takeIdle() ?? (await this.#driver.connect());
       // A connection that came too late serves the next.
@@ -68,10 +70,10 @@ export class Connections {
       onBusy(connection);
       return await connection.query(sql, params);
     } finally {
-      // From here on it may be another's: a signal that aborts now must not reach it.
-      onBusy(undefined);
+      // From here on the connection may be another's: a signal that aborts now must not reach it.
+      stopListening();
       if (connection !== undefined) this.#putBack(connection);
-      this.#turns.give();
+      if (isTurn) this.#turns.give();
     }
   }
 
