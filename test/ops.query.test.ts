@@ -270,7 +270,7 @@ describe.each(DIALECTS)('query of $kind', (dialect) => {
     const admin = openHere();
     const underWay = new Attempt(query(db, slow, [0.2, 'x']));
     const waiting = new Attempt(query(db, echo, ['y']));
-    await eventually(async () => (await count(admin, dialect.sleeping)) === 1);
+    expect(db.stats()).toEqual({ running: 1, queued: 1, idle: 0 });
     const closed = db.close();
     expect(db.close()).toBe(closed);
     expect(await codeOf(waiting.result)).toBe('CLOSED');
