@@ -14,6 +14,7 @@ import { makeError } from './errors.ts';
 import type { SipAsyncError } from './errors.ts';
 import { makeLogger } from './log.ts';
 import type { Logger } from './log.ts';
+import { raise } from './ops/events.ts';
 import { CANCEL_EVENT, makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
@@ -155,6 +156,17 @@ export class Proxy {
    */
   tContinue(index: number, label: number, routename: string): boolean {
     return this.#taken(continueSuspended(this.#runtime, { index, label }, routename));
+  }
+
+  /**
+   * Tells all who wait for an event (`waitForEvent` of `sip-async/ops`) in any thread of the process, also in those of another
+   * proxy; the same as `raise` of `sip-async/ops`, which a route can call.
+   *
+   * @param data anything that `structuredClone` takes
+   * @throws TypeError when the name or the key is no string, or the data cannot be copied; nobody was told then
+   */
+  raise(name: string, key: string, data?: unknown): void {
+    raise(name, key, data);
   }
 
   /** Statistics as plain numbers. After `close()` they are those of the end. */

@@ -14,6 +14,12 @@ function hasClangRuntime() {
     .some((file) => basename(file).startsWith('libclang_rt.fuzzer-'));
 }
 
+/** The server itself, which stands in a folder of its version and not on the path. */
+function hasPostgres() {
+  const folder = '/usr/lib/postgresql';
+  return existsSync(folder) && readdirSync(folder).some((version) => existsSync(join(folder, version, 'bin/postgres')));
+}
+
 /**
  * What to look for, and the Debian package that has it. `commands` lists alternatives, of which one is enough.
  */
@@ -21,10 +27,15 @@ export const tools = {
   compiler: { commands: ['c++', 'g++', 'clang++'], package: 'g++' },
   cmake: { commands: ['cmake'], package: 'cmake' },
   generator: { commands: ['make', 'ninja'], package: 'make' },
+  // node-gyp is written in it: `npm ci` compiles better-sqlite3 where none of its binaries can be had.
+  python: { commands: ['python3'], package: 'python3' },
   ninja: { commands: ['ninja'], package: 'ninja-build' },
   strip: { commands: ['strip'], package: 'binutils' },
   doctest: { file: '/usr/include/doctest/doctest.h', package: 'doctest-dev' },
   sipp: { commands: ['sipp'], package: 'sip-tester' },
+  postgres: { present: hasPostgres, title: 'the PostgreSQL server', package: 'postgresql' },
+  // The server without what would start it as a service.
+  mariadb: { file: '/usr/sbin/mariadbd', package: 'mariadb-server-core' },
   clang: { commands: ['clang++'], package: 'clang' },
   clangRuntime: { present: hasClangRuntime, title: 'compiler-rt of clang', package: 'libclang-rt-dev' },
   // The tests of relaying compare with it; `npm test` does without it and says so.

@@ -1,3 +1,3 @@
 import { ensure, tools } from './debian.mjs';
 
-ensure([tools.sipp]);
+ensure([tools.sipp, tools.postgres, tools.mariadb]);

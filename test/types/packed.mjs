@@ -55,6 +55,24 @@ try {
 }
 `;
 
+const opsModule = `
+import { exec, openDatabase, query, restGet, restPost, sleep, waitForEvent } from 'sip-async/ops';
+import type { Operation } from 'sip-async/ops';
+
+export const db = openDatabase({ url: 'postgres://127.0.0.1/x', maxConnections: 2 });
+const { signal } = new AbortController();
+export const credit: number | undefined = (
+  await query<{ credit: number }>(db, 'SELECT credit FROM users WHERE uid = $1', ['alice'])(signal)
+).rows[0]?.credit;
+export const waiting: Operation<void> = sleep(2);
+export const text: string = (await restGet('http://127.0.0.1/')(signal)).body;
+export const ms: number = (await restPost<{ ms: number }>('http://127.0.0.1/', 'a=b', { as: 'json' })(signal)).body.ms;
+export const bytes: Uint8Array = (await exec('cat', { args: [], as: 'bytes' })(signal)).stdout;
+export const contact: string = await waitForEvent<string>('registered', 'sip:alice@example.com')(signal);
+//! Argument of type 'string' is not assignable to parameter of type 'number'.
+export const wrong = sleep('2');
+`;
+
 /** The package's own files come as copies, so that their imports are looked up in the project's folder. */
 function install(project) {
   const packed = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, encoding: 'utf8' });
@@ -115,7 +133,7 @@ function expected(name, text) {
 const project = mkdtempSync(join(tmpdir(), 'sip-async-types-'));
 try {
   install(project);
-  const files = { 'proxy.ts': proxyModule, 'client.ts': clientModule };
+  const files = { 'proxy.ts': proxyModule, 'client.ts': clientModule, 'ops.ts': opsModule };
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
   const got = compile(project, Object.keys(files));

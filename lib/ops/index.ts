@@ -1,0 +1,12 @@
+export { Database, openDatabase, query } from './database.ts';
+export type { DatabaseKind, DatabaseOptions } from './database.ts';
+export type { QueryResult, Row } from './connection.ts';
+export { eventWaiters, raise, waitForEvent } from './events.ts';
+export { exec } from './exec.ts';
+export type { ExecOptions, ExecResult } from './exec.ts';
+export type { Operation } from './operation.ts';
+export { restGet, restPost, restPut } from './rest.ts';
+export type { RestBodyOptions, RestOptions, RestResponse } from './rest.ts';
+export { openRestPool } from './rest-pool.ts';
+export type { RestPool, RestPoolOptions } from './rest-pool.ts';
+export { sleep, usleep } from './sleep.ts';
