@@ -46,9 +46,10 @@ function expectTimes(lines: readonly Line[], ms: number): void {
 }
 
 describe('examples', () => {
-  it('are all run here', () => {
+  it('are all run here or in examples.ops.test.ts', () => {
     const names = [
-      'async-ms-route.mjs', 'async-sleep.mjs', 'call.mjs', 'relay.mjs', 'resume.mjs', 'sipjs-engine.mjs', 't-suspend.mjs',
+      'async-ms-route.mjs', 'async-sleep.mjs', 'bucket.mjs', 'call.mjs', 'credit.mjs', 'relay.mjs', 'resume.mjs', 'shaper.mjs',
+      'sipjs-engine.mjs', 't-suspend.mjs',
     ];
     expect(readdirSync(example('.')).sort()).toEqual(names);
   });
