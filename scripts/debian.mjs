@@ -27,7 +27,7 @@ export const tools = {
   compiler: { commands: ['c++', 'g++', 'clang++'], package: 'g++' },
   cmake: { commands: ['cmake'], package: 'cmake' },
   generator: { commands: ['make', 'ninja'], package: 'make' },
-  // node-gyp is written in it: `npm ci` compiles better-sqlite3 where none of its binaries can be had.
+  // node-gyp is written in it, which compiles better-sqlite3 for the tests where none of its binaries can be had.
   python: { commands: ['python3'], package: 'python3' },
   ninja: { commands: ['ninja'], package: 'ninja-build' },
   strip: { commands: ['strip'], package: 'binutils' },
