@@ -12,5 +12,5 @@ ensure([tools.sipp, tools.postgres, tools.mariadb]);
 if (!existsSync(binary)) {
   ensure([tools.compiler, tools.generator, tools.python]);
   console.log(`installing ${kDriver} for the tests`);
-  if (!run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', kDriver])) process.exit(1);
+  if (!run('npm', ['install', '--no-save', '--save-dev', '--no-audit', '--no-fund', '--loglevel=error', kDriver])) process.exit(1);
 }
