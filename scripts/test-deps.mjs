@@ -1,5 +1,5 @@
-// What the tests need beside `npm ci`: Debian packages, and the SQLite driver. The driver is compiled where none of its binaries
-// can be had, which is nothing that who only runs a proxy should have to wait for.
+// What the tests need beside `npm ci`: Debian packages, and the SQLite driver. That is compiled where none of its binaries can
+// be had, which is nothing that who only runs a proxy should have to wait for.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensure, tools } from './debian.mjs';
@@ -12,5 +12,6 @@ ensure([tools.sipp, tools.postgres, tools.mariadb]);
 if (!existsSync(binary)) {
   ensure([tools.compiler, tools.generator, tools.python]);
   console.log(`installing ${kDriver} for the tests`);
-  if (!run('npm', ['install', '--no-save', '--save-dev', '--no-audit', '--no-fund', '--loglevel=error', kDriver])) process.exit(1);
+  const options = ['--no-save', '--save-dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  if (!run('npm', ['install', ...options, kDriver])) process.exit(1);
 }
