@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "node/hub.h"
@@ -34,6 +35,7 @@ enum class RecordKind : uint32_t {
   kFailure = 6,
   kReply = 7,
   kCancel = 8,
+  kPreRouting = 9,
 };
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
@@ -41,6 +43,8 @@ inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
 // The call has variables that an earlier run saved; without it nobody needs to ask.
 inline constexpr uint32_t kVariablesMark = 0x0002'0000;
+// A worker runs it for a message that was handed over (sworker_task).
+inline constexpr uint32_t kSworkerMark = 0x0004'0000;
 // Where its sip::RouteType stands.
 inline constexpr uint32_t kRouteTypeShift = 20;
 
@@ -66,6 +70,9 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // Ends a run outside of a batch: an asynchronous handler that has settled.
   bool finish(core::Task task, sip::Outcome outcome);
 
+  // What was handed over with the message that record `number` of the batch runs for; while the script has the batch.
+  std::string_view xdata(uint32_t number);
+
   void wake() override;
 
   sip::TransactionLayer& transactions() { return entry_->engine->transactions(); }
@@ -89,6 +96,16 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void read_socket(uint32_t socket, napi_value callback, bool own_scope);
   void read_sockets(napi_value callback);
   void add_record(core::Task task, RecordKind kind);
+  // Deals with a message that was handed over; what it wants of the script comes to the batch, or behind it.
+  void open_handed_over(core::Task raw);
+  // Begins what dealing with a message, or ending a run, has led to. `held`: as records_held_.
+  void follow(core::Task task, uint32_t held);
+  void follow_launches(uint32_t held);
+  void add_follow_ups();
+  void leave_held(uint32_t held);
+  // A new message that this thread runs.
+  void take_fresh(core::Task fresh);
+  void call_batch(napi_value callback, bool own_scope);
   // Calls on_batch for the records that were collected and settles the runs that it ended. on_batch returns how many
   // more tasks it can take; 0 is a pause until run().
   void deliver(napi_value callback, bool own_scope);
@@ -118,6 +135,22 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   bool woken_to_read_ = false;       // no libuv: the stand-in wakes us for each datagram
   uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
+  bool settling_ = false;
+  // Messages that were handed over and whose lanes are held: until the routes that they led to have returned.
+  struct Held {
+    core::Task raw;
+    uint32_t runs;
+  };
+  std::vector<Held> held_;
+  // For each record of the batch: number + 1 of what it holds, 0 for nothing.
+  std::vector<uint32_t> records_held_;
+  // What is to run behind the present batch: it has begun.
+  struct FollowUp {
+    core::Task task;
+    uint32_t held;
+  };
+  std::vector<FollowUp> follow_ups_;
+  std::vector<core::Engine::Launch> launches_;
 
   // Guards tsfn_ and open_ against wake() of other threads.
   std::mutex mutex_;

@@ -11,7 +11,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 6;
+constexpr uint32_t kBindingVersion = 7;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -81,9 +81,11 @@ napi_value make_constants(napi_env env) {
       .set("failure", static_cast<uint32_t>(RecordKind::kFailure))
       .set("reply", static_cast<uint32_t>(RecordKind::kReply))
       .set("cancel", static_cast<uint32_t>(RecordKind::kCancel))
+      .set("preRouting", static_cast<uint32_t>(RecordKind::kPreRouting))
       .set("routeTypeShift", kRouteTypeShift)
       .set("continued", kContinuedMark)
-      .set("variables", kVariablesMark);
+      .set("variables", kVariablesMark)
+      .set("sworker", kSworkerMark);
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))

@@ -24,6 +24,7 @@ inline constexpr const char* kEngineStats[] = {
     "keepAlives",
     "strayResponses",
     "refused",
+    "repliesRefused",
     "limited",
     "repliesNotKept",
     "stoodIn",
@@ -37,6 +38,7 @@ inline constexpr const char* kEngineStats[] = {
     "branchesActive",
     "branchesSent",
     "requestsRepeated",
+    "rawActive",
 };
 
 inline constexpr const char* kGroupStats[] = {
