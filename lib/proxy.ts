@@ -17,6 +17,7 @@ import type { Logger } from './log.ts';
 import { CANCEL_EVENT, makeRuntime } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { Script } from './script.ts';
+import { PRE_ROUTING_EVENT } from './sworker.ts';
 import { readStats } from './stats.ts';
 import type { ProxyStats } from './stats.ts';
 import { cancelWaiting, continueSuspended, listWaiting } from './suspended.ts';
@@ -36,7 +37,10 @@ export interface CloseReport {
   drained: number;
   /** Calls that were answered 503 at the deadline. */
   answered: number;
-  /** Data tasks and events that had not begun at the deadline. */
+  /**
+   * Data tasks and events that had not begun at the deadline. Messages that waited in a group by `sworkerTask` are among
+   * {@link answered}; replies and ACKs, which cannot be answered, are counted in `stats().transport` only.
+   */
   dropped: number;
 }
 
@@ -266,6 +270,7 @@ function createEngine(config: ProxyConfig): number {
     tm.frInvTimerMs,
     config.routes.eventRoute.includes(CANCEL_EVENT),
     config.routes.replyRoute,
+    config.routes.eventRoute.includes(PRE_ROUTING_EVENT),
   );
   const { rate, burst } = config.maxRequestsPerSource ?? { rate: 0, burst: 0 };
   native.engineLimits(engine, config.maxHeaders, config.maxLineBytes, config.maxVias, rate, burst);

@@ -81,6 +81,8 @@ export interface ProxyStats {
      */
     timedOut: number;
   };
+  /** Messages in `core:pre-routing`, or handed over to a group and not yet dealt with. */
+  preRouting: { active: number };
   /** Client transactions. */
   branches: {
     /** Waiting for a reply, or answering repetitions of one. */
@@ -109,6 +111,8 @@ export interface ProxyStats {
     strayResponses: number;
     /** New requests answered 503 without a route, because no slot was left or the proxy is closing. */
     refused: number;
+    /** Replies dropped, and not even shown to `core:pre-routing`, because no slot was left or the proxy is closing. */
+    repliesRefused: number;
     /** Requests dropped because their source was over `maxRequestsPerSource`. */
     limited: number;
     /** Replies sent but not kept for retransmissions, because no memory was left. */
@@ -194,6 +198,7 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
       cancelled: of('cancelled'),
       timedOut: of('timedOut'),
     },
+    preRouting: { active: of('rawActive') },
     branches: { active: of('branchesActive'), sent: of('branchesSent'), repeated: of('requestsRepeated') },
     timers: readTimers(of),
     tasks: readTasks(of),
@@ -208,6 +213,7 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
       acksAbsorbed: of('acksAbsorbed'),
       strayResponses: of('strayResponses'),
       refused: of('refused'),
+      repliesRefused: of('repliesRefused'),
       limited: of('limited'),
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),

@@ -24,11 +24,14 @@ export interface Handle {
 /** Something that waits, as `proxy.suspended()` lists it. */
 export interface SuspendedEntry {
   readonly handle: Handle;
-  /** A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, or a tkv event. */
-  readonly kind: 'transaction' | 'sleep' | 'task' | 'event';
+  /**
+   * A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, a tkv event, or a message that
+   * `sworkerTask` handed over.
+   */
+  readonly kind: 'transaction' | 'sleep' | 'task' | 'event' | 'message';
   /** `suspended`: its time has not come; `queued`: it waits for a worker. */
   readonly state: 'suspended' | 'queued';
-  /** The route block that will run; `null` for a sleeper, and as long as `tContinue` has not named one. */
+  /** The route block that will run; `null` for a sleeper, for a message that was handed over, and as long as `tContinue` has not named one. */
   readonly route: string | null;
   /** The group that it waits for; `null` for a receiver, for a sleeper, and behind `tSuspend`. */
   readonly group: string | null;
@@ -45,6 +48,7 @@ export interface SuspendedEntry {
 function kindOf(kind: number, group: number, route: number): SuspendedEntry['kind'] {
   if (kind === SLOT_KIND.task) return 'task';
   if (kind === SLOT_KIND.event) return 'event';
+  if (kind === SLOT_KIND.raw) return 'message';
   // Both belong to the thread that ran them; only tSuspend leaves the route open.
   return group === OWN_THREAD && route !== NO_ROUTE ? 'sleep' : 'transaction';
 }
@@ -68,7 +72,7 @@ export function listWaiting(engine: number, runtime: Runtime, limit?: number): S
   return readWaiting(engine, limit).map((at) => {
     const handle = { index: at('index'), label: at('generation') };
     const kind = kindOf(at('kind'), at('group'), at('route'));
-    const isCall = kind === 'transaction' || kind === 'sleep';
+    const isCall = kind === 'transaction' || kind === 'sleep' || kind === 'message';
     const text = (field: number) =>
       isCall ? native.messageString(runtime.channel, handle.index, handle.label, 0, field) : null;
     const { routes, tkv, groups } = runtime.config;
@@ -76,7 +80,7 @@ export function listWaiting(engine: number, runtime: Runtime, limit?: number): S
       handle,
       kind,
       state: at('run') === 0 ? 'suspended' : 'queued',
-      route: kind === 'sleep' ? null : kind === 'event' ? tkv.eventRoute : (routes.route[at('route')] ?? null),
+      route: kind === 'sleep' || kind === 'message' ? null : kind === 'event' ? tkv.eventRoute : (routes.route[at('route')] ?? null),
       group: groups[at('group')]?.name ?? null,
       dueInMs: at('dueInMs'),
       suspensions: at('suspensions'),
