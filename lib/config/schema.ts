@@ -76,7 +76,7 @@ const tmSchema = z.strictObject({
   max_suspend: integer(LIMITS.maxSuspendMs).optional(),
 });
 
-const xdataName = 'the name of a variable, as $var(x) or $avp(x)';
+const xdataName = 'the name of a variable, as $var(x)';
 const sworkerSchema = z.strictObject({
   xdata: z
     .string({ error: ({ input }) => mismatch(xdataName, input) })

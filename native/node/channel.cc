@@ -23,6 +23,17 @@ void surface_exception(napi_env env) {
   }
 }
 
+// False in an environment that is ending: nothing of the script can run there any more.
+bool can_run_script(napi_env env) {
+  napi_value source = nullptr;
+  napi_value result = nullptr;
+  if (napi_create_string_utf8(env, "0", 1, &source) == napi_ok &&
+      napi_run_script(env, source, &result) == napi_ok)
+    return true;
+  (void)napi_get_and_clear_last_exception(env, &result);
+  return false;
+}
+
 // What a task that has just begun to run is for.
 RecordKind kind_of(const core::Slot& slot) {
   const auto kind = slot.kind.load(std::memory_order_relaxed);
@@ -187,6 +198,9 @@ void Channel::turn(napi_value callback) {
 
 void Channel::run_rounds(napi_value callback) {
   sip::SipEngine& engine = *entry_->engine;
+  // What waits is for the thread that takes this one's place.
+  if (failed_ && !can_run_script(env_)) return;
+  failed_ = false;
   if (place_.group < 0) engine.note_round(place_.thread);
   for (uint32_t round = 0; round < kRoundsPerTurn; ++round) {
     if (collect() == 0) {
@@ -197,6 +211,7 @@ void Channel::run_rounds(napi_value callback) {
     }
     deliver(callback, false);
     if (!open_) return;  // closed by the script
+    if (failed_) break;
   }
   wake();  // there may be more; others on this loop first
 }
@@ -323,6 +338,7 @@ void Channel::call_batch(napi_value callback, bool own_scope) {
       own_scope ? napi_make_callback(env_, async_context_, receiver, callback, 1, &count, &result)
                 : napi_call_function(env_, receiver, callback, 1, &count, &result);
   delivering_ = false;
+  failed_ = failed_ || status != napi_ok;
   if (status == napi_ok) {
     napi_get_value_uint32(env_, result, &task_room_);
   } else if (status == napi_pending_exception) {

@@ -136,6 +136,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
   bool settling_ = false;
+  bool failed_ = false;  // a batch could not be run
   // Messages that were handed over and whose lanes are held: until the routes that they led to have returned.
   struct Held {
     core::Task raw;

@@ -279,6 +279,15 @@ bool TransactionLayer::conclude_raw(Task raw, uint16_t code, std::string_view re
   return is_answered;
 }
 
+// Everything in them has been ended.
+void TransactionLayer::forget_queues() {
+  Task tasks[64];
+  for (uint32_t group = 0; group < engine_.group_count(); ++group) {
+    while (engine_.group(group).take(tasks, 64) != 0) {
+    }
+  }
+}
+
 // What a thread that ended was doing with it is over: a lane is left, and a message whose event route did not come to its end
 // goes on. When all threads have ended, what is left is refused.
 bool TransactionLayer::raw_thread_gone(Task raw, uint32_t thread) {

@@ -256,6 +256,7 @@ class TransactionLayer : public core::Engine::Handler {
   void release_raw(uint32_t index);
   bool conclude_raw(Task raw, uint16_t code, std::string_view reason);
   bool raw_thread_gone(Task raw, uint32_t thread);
+  void forget_queues();
 
   // Asked once for each message that belongs to no transaction here and would be routed or answered.
   bool is_over_limit(const Incoming& incoming);
