@@ -342,8 +342,8 @@ describe('groups that do not take it', () => {
     expect([running.proxy.cancel(entry!.handle), running.proxy.asyncError?.code]).toEqual([false, 'SIPASYNC_ERR_NO_TRANSACTION']);
     notes.release();
     for (const call of [first, ...waiting]) expect((await call.final()).header('x-place')).toBe('task in tight');
-    expect(running.stats.groups['tight']).toMatchObject({ queued: 0, highWater: 3, refused: 1, done: 4 });
     await becomesIdle(running.proxy);
+    expect(running.stats.groups['tight']).toMatchObject({ queued: 0, highWater: 3, refused: 1, done: 4 });
   });
 
   it('WRONG_ROUTE: outside of the event route', async () => {
