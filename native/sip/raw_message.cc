@@ -123,7 +123,8 @@ void TransactionLayer::release_raw(uint32_t index) {
   if (slot.timer_linked == 0) {
     slots_.release(index);
   } else {
-    slot.phase = static_cast<uint8_t>(Phase::kOver);  // the timer does it: its node must not come out in another's life
+    slot.phase = static_cast<uint8_t>(
+        Phase::kOver);  // the timer does it: its node must not come out in another's life
   }
 }
 

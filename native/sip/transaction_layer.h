@@ -133,7 +133,8 @@ class TransactionLayer : public core::Engine::Handler {
   // Raw messages, when there is an event route core:pre-routing. Such a slot ends with finish_raw(), or goes to a group.
   bool has_pre_routing() const { return lanes_ != nullptr; }
   bool is_raw(Task task) const {
-    return is_current(task) && slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kRaw;
+    return is_current(task) &&
+           slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kRaw;
   }
   // Ends the run of the event route. Unless the message was dropped or answered, it is dealt with now; true: `fresh` is a new
   // message, as from receive().
@@ -395,10 +396,10 @@ class TransactionLayer : public core::Engine::Handler {
   TransactionTable table_;
   // Transactions in the table; relaxed, decides only on admission.
   std::atomic<uint32_t> open_{0};
-  std::atomic<uint32_t> in_script_{0};  // relaxed, see in_script()
-  std::atomic<uint32_t> branches_{0};   // relaxed; decides only on admission
-  std::unique_ptr<core::Lanes> lanes_;  // nullptr: there is no core:pre-routing
-  std::atomic<uint32_t> raw_open_{0};   // relaxed; decides only on admission
+  std::atomic<uint32_t> in_script_{0};   // relaxed, see in_script()
+  std::atomic<uint32_t> branches_{0};    // relaxed; decides only on admission
+  std::unique_ptr<core::Lanes> lanes_;   // nullptr: there is no core:pre-routing
+  std::atomic<uint32_t> raw_open_{0};    // relaxed; decides only on admission
   std::atomic<bool> raw_closed_{false};  // set once at the end; relaxed, as draining_
   std::atomic<bool> draining_{false};  // set once at the end; relaxed, a request more or less does not matter
 };

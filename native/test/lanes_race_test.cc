@@ -65,8 +65,9 @@ struct Scene {
     uint64_t numbers[kNames] = {};
     for (uint64_t i = 0; i < test::rounds(40'000); ++i) {
       uint32_t generation = 0;
-      const uint32_t index = slots.try_acquire(
-          [&](core::Slot& slot) { generation = core::Word(slot.word.load(std::memory_order_relaxed)).generation(); });
+      const uint32_t index = slots.try_acquire([&](core::Slot& slot) {
+        generation = core::Word(slot.word.load(std::memory_order_relaxed)).generation();
+      });
       if (index == kNone) {
         std::this_thread::yield();
         continue;

@@ -110,17 +110,17 @@ TEST_CASE("lanes: randomized against a naive model") {
       const Hash128 key = name_of(1000 + key_number);
       const bool commits = !random.one_in(20);
       const uint16_t group = static_cast<uint16_t>(name % 3);
-      const auto entry = lanes.enter({index, generations[index]}, group, name_of(name), has_key ? &key : nullptr,
-                                     [&] { return commits; });
+      const auto entry = lanes.enter({index, generations[index]}, group, name_of(name),
+                                     has_key ? &key : nullptr, [&] { return commits; });
       Lane& lane = model[name];
       bool repeats = false;
       for (const auto& member : lane.members) {
         repeats = repeats || (has_key && !member.has_begun && member.key == key_number);
       }
-      const auto wanted = repeats                 ? Lanes::Entry::kRepeated
-                          : !commits              ? Lanes::Entry::kRefused
+      const auto wanted = repeats                ? Lanes::Entry::kRepeated
+                          : !commits             ? Lanes::Entry::kRefused
                           : lane.members.empty() ? Lanes::Entry::kFirst
-                                                  : Lanes::Entry::kBehind;
+                                                 : Lanes::Entry::kBehind;
       REQUIRE(entry == wanted);
       if (entry == Lanes::Entry::kFirst || entry == Lanes::Entry::kBehind) {
         lane.members.push_back({index, has_key ? std::optional(key_number) : std::nullopt});

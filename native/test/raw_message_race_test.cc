@@ -39,7 +39,8 @@ TEST_CASE("receivers, workers and an end from outside: every message ends once")
         request.call_id = std::to_string(random.below(5));
         const std::string text = request.text();
         Task raw{}, fresh{};
-        if (!bed.layer.receive({text.data(), text.size(), sip::Hop{bed.peer.address()}, false}, raw)) continue;
+        if (!bed.layer.receive({text.data(), text.size(), sip::Hop{bed.peer.address()}, false}, raw))
+          continue;
         if (bed.engine.begin_run(raw, SipBed::kReceiver, now_ns()) != Status::kOk) continue;
         const uint16_t group = random.one_in(3) ? SipBed::kTightGroup : SipBed::kGroup;
         if (bed.layer.hand_over(raw, group, random.one_in(2) ? "x" : "") == Status::kOk) {
@@ -81,7 +82,8 @@ TEST_CASE("receivers, workers and an end from outside: every message ends once")
       const uint32_t index = random.below32(bed.engine.slots().size());
       const core::Word word = bed.engine.slots().word(index);
       const Task task{index, word.generation()};
-      if (word.has(core::Word::kLive) && word.run() == Run::kDue && bed.layer.is_raw(task)) bed.layer.refuse(task);
+      if (word.has(core::Word::kLive) && word.run() == Run::kDue && bed.layer.is_raw(task))
+        bed.layer.refuse(task);
       test::sleep_us(50);
     }
   });

@@ -59,7 +59,9 @@ TEST_CASE("a raw message is read, and goes on when its event route has ended") {
   CHECK(bed.layer.open_raw() == 1);
   CHECK(bed.layer.open_transactions() == 0);
   std::string call_id;
-  const auto read = [&](const sip::StoredMessage& message) { call_id = message.index.call_id.of(message.data()); };
+  const auto read = [&](const sip::StoredMessage& message) {
+    call_id = message.index.call_id.of(message.data());
+  };
   CHECK(bed.layer.with_request(raw, true, read));
   CHECK(call_id == "1@example.com");
   CHECK(bed.layer.with_request(raw, false, read));
@@ -214,8 +216,10 @@ TEST_CASE("no room: a request gets 503, a reply is dropped, and both are counted
   bed.absorbed(numbered(2, "OPTIONS").text());
   CHECK(bed.peer.expect(503).find("Retry-After: 5") != std::string::npos);
   bed.absorbed(numbered(3, "ACK").text());
-  bed.absorbed("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n"
-               "Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n");
+  bed.absorbed(
+      "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: "
+      "<sip:a@b>;tag=2\r\n"
+      "Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n");
   CHECK(bed.transport.counters.refused.load() == 2);
   CHECK(bed.transport.counters.replies_refused.load() == 1);
   bed.peer.expect_silence();
