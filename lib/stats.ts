@@ -71,6 +71,8 @@ export interface ProxyStats {
     suspended: number;
     /** Messages that wait for a route, are in one, or wait for what they were sent on to. */
     inScript: number;
+    /** Of these, messages in `core:pre-routing`, or handed over to a group and not yet dealt with. */
+    preRouting: number;
     /** Final replies sent, since the start. */
     completed: number;
     /** Ended by CANCEL, since the start. */
@@ -81,8 +83,6 @@ export interface ProxyStats {
      */
     timedOut: number;
   };
-  /** Messages in `core:pre-routing`, or handed over to a group and not yet dealt with. */
-  preRouting: { active: number };
   /** Client transactions. */
   branches: {
     /** Waiting for a reply, or answering repetitions of one. */
@@ -194,11 +194,11 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
       active: of('active'),
       suspended: of('suspended'),
       inScript: of('inScript'),
+      preRouting: of('rawActive'),
       completed: of('completed'),
       cancelled: of('cancelled'),
       timedOut: of('timedOut'),
     },
-    preRouting: { active: of('rawActive') },
     branches: { active: of('branchesActive'), sent: of('branchesSent'), repeated: of('requestsRepeated') },
     timers: readTimers(of),
     tasks: readTasks(of),

@@ -86,7 +86,7 @@ describe('close', () => {
     for (const call of calls) expect((await call.final()).status).toBe(503);
     expect(await closed).toMatchObject({ answered: 0, dropped: 0 });
     expect(liveCounters(running.stats)).toMatchObject({ inScript: 0, queued: 0, suspended: 0 });
-    expect(running.stats.preRouting.active).toBe(0);
+    expect(running.stats.transactions.preRouting).toBe(0);
   });
 
   it('answers what still waits at the deadline, and keeps nothing', async () => {
@@ -95,14 +95,14 @@ describe('close', () => {
     const calls = ['one', 'one', 'two'].map((callId) => client.request({ method: 'OPTIONS', callId }));
     const held = client.request({ method: 'OPTIONS', user: 'held' });
     client.request({ method: 'ACK', callId: 'two' });
-    await eventually(() => running.stats.preRouting.active === 6 && running.stats.groups['default']!.queued === 4);
+    await eventually(() => running.stats.transactions.preRouting === 6 && running.stats.groups['default']!.queued === 4);
     const report = await running.proxy.close({ timeoutMs: 0 });
     for (const call of calls) expect((await call.final()).status).toBe(503);
     expect((await held.final()).status).toBe(503);
     // The slow one, and three that waited.
     expect(report).toEqual({ drained: expect.any(Number) as number, answered: 4, dropped: 0 });
     expect({ ...liveCounters(running.stats), active: 0, slotsInUse: 0, payloadBlocks: 0 }).toEqual(nothing(running));
-    expect(running.stats.preRouting.active).toBe(0);
+    expect(running.stats.transactions.preRouting).toBe(0);
   });
 });
 
@@ -123,7 +123,7 @@ describe('more messages than there is room for', () => {
     const relayed = running.client.request({ method: 'OPTIONS', user: 'relayed' });
     const request = await callee.request('OPTIONS');
     const held = Array.from({ length: 8 }, () => running.client.request({ method: 'OPTIONS', user: 'held' }));
-    await eventually(() => running.stats.preRouting.active === 8);
+    await eventually(() => running.stats.transactions.preRouting === 8);
     const refused = running.client.request({ method: 'OPTIONS', user: 'refused' });
     const reply = await refused.final();
     expect([reply.status, reply.header('retry-after')]).toEqual([503, '5']);
@@ -133,7 +133,7 @@ describe('more messages than there is room for', () => {
     expect(relayed.finals).toEqual([]);
     notes.release();
     callee.on('OPTIONS', [200]);
-    await eventually(() => running.stats.preRouting.active === 0);
+    await eventually(() => running.stats.transactions.preRouting === 0);
     callee.answer(request, 200);
     expect((await relayed.final()).status).toBe(200);
     expect(notes.entries.some((entry) => (entry as unknown[])[1] === 'refused')).toBe(false);

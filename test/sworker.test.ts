@@ -172,7 +172,7 @@ describe("eventRoute['core:pre-routing']", () => {
     for (let i = 0; i < 5; i += 1) await proxy.ask({ user: 'task', method: 'OPTIONS' });
     await eventually(() => proxy.stats.groups['default']!.done === before.done + 5);
     await becomesIdle(proxy.proxy);
-    expect(proxy.stats.preRouting.active).toBe(0);
+    expect(proxy.stats.transactions.preRouting).toBe(0);
   });
 });
 
@@ -195,7 +195,7 @@ describe('nothing but xdata goes along', () => {
       msg.tRelay(process.env.CALLEE);
     },
     failureRoute: { FAILED(msg) { note(['failure', place(msg), msg.var.x]); } },
-    onreplyRoute: { REPLY(msg) { note(['reply', msg.status, place(msg), msg.var.x]); } },
+    onreplyRoute: { REPLY(msg) { if (msg.status >= 300) msg.appendHf('X-Own: 1'); note(['reply', msg.status, place(msg), msg.var.x]); } },
     eventRoute: {
       'core:pre-routing'(msg) {
         if (msg.method === 'ACK') return;

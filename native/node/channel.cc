@@ -398,6 +398,15 @@ void Channel::add_follow_ups() {
   follow_ups_.erase(follow_ups_.begin(), follow_ups_.begin() + taken);
 }
 
+uint32_t Channel::held_by(Task task) const {
+  if (held_.empty()) return 0;
+  for (uint32_t i = 0; i < count_; ++i) {
+    const uint32_t* record = records_ + size_t{i} * kRecordWords;
+    if (record[0] == task.index && record[1] == task.generation) return records_held_[i];
+  }
+  return 0;
+}
+
 void Channel::leave_held(uint32_t held) {
   if (held == 0 || --held_[held - 1].runs != 0) return;
   transactions().leave_lane(held_[held - 1].raw);
@@ -419,7 +428,9 @@ void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
 bool Channel::finish(Task task, sip::Outcome outcome) {
   if (place_.group >= 0)
     count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
-  return end_run(task, outcome);
+  bool sent_500 = false;
+  within(task, [&] { sent_500 = end_run(task, outcome); });
+  return sent_500;
 }
 
 bool Channel::end_run(Task task, sip::Outcome outcome) {
@@ -466,15 +477,7 @@ void Channel::settle(uint64_t started_ns) {
       }
       count_run(*group, outcome);
     }
-    if (held == 0) {
-      end_run(task, outcome);
-      continue;
-    }
-    {
-      const sip::LaunchScope scope(place_.thread, launches_);
-      end_run(task, outcome);
-    }
-    follow_launches(held);
+    within_held(held, [&] { end_run(task, outcome); });
     leave_held(held);
   }
   settling_ = false;

@@ -70,6 +70,11 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // Ends a run outside of a batch: an asynchronous handler that has settled.
   bool finish(core::Task task, sip::Outcome outcome);
 
+  // Does something that may launch routes for a task that this thread runs; for one that was handed over, they run here, too.
+  template <class Action>
+  void within(core::Task task, Action&& action) {
+    within_held(held_by(task), action);
+  }
   // What was handed over with the message that record `number` of the batch runs for; while the script has the batch.
   std::string_view xdata(uint32_t number);
 
@@ -103,6 +108,10 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void follow_launches(uint32_t held);
   void add_follow_ups();
   void leave_held(uint32_t held);
+  template <class Action>
+  void within_held(uint32_t held, Action&& action);
+  // As records_held_, of a task of the present batch.
+  uint32_t held_by(core::Task task) const;
   // A new message that this thread runs.
   void take_fresh(core::Task fresh);
   void call_batch(napi_value callback, bool own_scope);
@@ -161,5 +170,18 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // consistent: a push that sees it set is seen by the look that follows the clearing.
   std::atomic<bool> scheduled_{false};
 };
+
+template <class Action>
+void Channel::within_held(uint32_t held, Action&& action) {
+  if (held == 0) {
+    action();
+    return;
+  }
+  {
+    const sip::LaunchScope scope(place_.thread, launches_);
+    action();
+  }
+  follow_launches(held);
+}
 
 }  // namespace sip_async::node

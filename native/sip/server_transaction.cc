@@ -460,7 +460,7 @@ uint32_t TransactionLayer::thread_gone(uint32_t thread) {
       if (conclude(task, 500, {}, 0) == Status::kOk) ++ended;
     }
   }
-  if (raw_closed_.load(std::memory_order_relaxed)) forget_queues();
+  if (lanes_ != nullptr && raw_closed_.load(std::memory_order_relaxed)) forget_queues();
   return ended;
 }
 

@@ -421,7 +421,8 @@ void TransactionLayer::for_each_branch(uint32_t parent, Visit&& visit) {
 template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (!slots_.is_current(task.index, task.generation)) return false;
-  if (!is_message(task) && !is_branch(task) && !is_raw(task)) {
+  const auto kind = slots_.at(task.index).kind.load(std::memory_order_relaxed);
+  if (kind == core::SlotKind::kTask || kind == core::SlotKind::kEvent) {
     read(faked_.request());
     return true;
   }
