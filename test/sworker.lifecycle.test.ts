@@ -81,9 +81,12 @@ describe('close', () => {
     const calls = ['one', 'one', 'two'].map((callId) => client.request({ method: 'OPTIONS', callId }));
     await eventually(() => running.stats.groups['default']!.queued === 3);
     const closed = running.proxy.close();
+    const late = client.request({ method: 'OPTIONS', callId: 'three' });
+    await eventually(() => running.stats.groups['default']!.queued === 4);
     notes.release();
-    // They had not begun, and nothing new is begun any more.
-    for (const call of calls) expect((await call.final()).status).toBe(503);
+    for (const call of calls) expect((await call.final()).status).toBe(404);
+    // Nothing that comes now is begun.
+    expect((await late.final()).status).toBe(503);
     expect(await closed).toMatchObject({ answered: 0, dropped: 0 });
     expect(liveCounters(running.stats)).toMatchObject({ inScript: 0, queued: 0, suspended: 0 });
     expect(running.stats.transactions.preRouting).toBe(0);

@@ -48,7 +48,7 @@ bool TransactionLayer::accept_raw(const Incoming& incoming, const MessageIndex& 
     slot.method = static_cast<uint8_t>(index.method);
     slot.phase = static_cast<uint8_t>(Phase::kStateless);
     slot.timer_linked = 0;
-    slot.trying = 0;
+    slot.trying = draining_.load(std::memory_order_relaxed) ? 0 : kAdmitted;
     slot.entry.store(static_cast<uint8_t>(Entry::kPreRouting), std::memory_order_relaxed);
     slot.route_type = static_cast<uint8_t>(RouteType::kRequest);
     // What the script is told of a reply; 0 for a request.
@@ -102,8 +102,9 @@ bool TransactionLayer::take_stored(Task raw, Task& fresh) {
   }
   if (ref == kNoPayload) return false;
   const StoredMessage& message = message_in(payloads_, ref);
+  const bool is_admitted = (slot.trying & kAdmitted) != 0;
   const bool is_fresh =
-      take_in({message.data(), message.size, message.from, false, &ref}, message.index, fresh);
+      take_in({message.data(), message.size, message.from, false, &ref, is_admitted}, message.index, fresh);
   payloads_.free(ref);
   return is_fresh;
 }

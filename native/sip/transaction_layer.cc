@@ -101,7 +101,7 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   const uint32_t found = lock.find(key);
   if (found == kNone) {
     if (is_over_limit(incoming)) return false;
-    if (draining_.load(std::memory_order_relaxed)) {
+    if (draining_.load(std::memory_order_relaxed) && !incoming.is_admitted) {
       lock.unlock();
     } else if (accept(lock, incoming, index, key, fresh)) {
       return true;

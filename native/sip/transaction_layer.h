@@ -83,6 +83,7 @@ struct Incoming {
   bool loop_stalled;  // read by the stand-in: the route will not run for a while
   // Of one that was stored when it came in: its block. Whoever keeps the message takes the block and leaves kNoPayload.
   core::PayloadRef* stored = nullptr;
+  bool is_admitted = false;  // it was stored before the intake stopped
 };
 
 // A message that a script sees and that is not answered by it: ACK never is, and CANCEL has been by then.
@@ -243,7 +244,8 @@ class TransactionLayer : public core::Engine::Handler {
  private:
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
-  static constexpr uint8_t kMade = 2;  // t_newtran, or sent on
+  static constexpr uint8_t kMade = 2;      // t_newtran, or sent on
+  static constexpr uint8_t kAdmitted = 4;  // of a raw message: see Incoming
 
   // What is done with a message that is well-formed, with or without an event route before it.
   bool take_in(const Incoming& incoming, const MessageIndex& index, Task& fresh);
