@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startProxy } from 'sip-async';
+import { ProxyProcess } from './support/child.ts';
 import { eventually } from './support/eventually.ts';
 import { Notes, notePrelude } from './support/notes.ts';
 import { becomesIdle, callsEnd, proxySource, RunningProxy, useProxy } from './support/running-proxy.ts';
@@ -110,18 +110,15 @@ describe("eventRoute['core:pre-routing']", () => {
       requestRoute: (msg) => msg.sendReply(404),
       eventRoute: { 'core:pre-routing'() { throw new Error('thrown on purpose'); } },`));
     ends.push(() => file.remove());
-    const written: string[] = [];
-    const write = process.stderr.write.bind(process.stderr);
-    process.stderr.write = ((text: string) => written.push(String(text)) > 0) as typeof process.stderr.write;
-    try {
-      await using running = await startProxy(file.url, { listen: 'udp:127.0.0.1:0' });
-      const client = await SipClient.open(running.addresses[0]!);
-      expect((await client.request({ autoAck: true, callId: 'thrower' }).final()).status).toBe(404);
-      await client.close();
-    } finally {
-      process.stderr.write = write;
-    }
-    void written; // pino may write to the descriptor itself; what counts is that the call went on
+    const child = await ProxyProcess.start(file.path, { args: ['--listen', 'udp:127.0.0.1:0'] });
+    const client = await SipClient.open(child);
+    ends.push(() => client.close());
+    expect((await client.request({ method: 'OPTIONS', callId: 'thrower' }).final()).status).toBe(404);
+    const { stderr, code } = await child.stop();
+    expect(code).toBe(0);
+    expect(JSON.parse(stderr.split('\n')[0]!)).toMatchObject({
+      msg: 'the route threw', route: 'core:pre-routing', callId: 'thrower', err: { message: 'thrown on purpose' },
+    });
   });
 
   it('drops: no reply, no route, and a retransmission runs it again', async () => {
