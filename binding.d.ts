@@ -16,8 +16,8 @@ export interface Constants {
   readonly version: number;
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
-  /** Kinds of record that a batch holds; two are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly launch: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number };
+  /** Kinds of record that a batch holds; three are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some; `sworker`, it runs for a message that sworkerTask handed over. */
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly launch: number; readonly preRouting: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number; readonly sworker: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -64,7 +64,7 @@ export interface Binding {
   readonly constants: Constants;
 
   /** Starts to put an engine together. Returns its number. */
-  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean, hasReplyRoute: boolean): number;
+  engineCreate(receivers: number, maxTransactions: number, maxMessageBytes: number, t1Ms: number, t2Ms: number, waitMs: number, auto100: boolean, addresses: number, frMs: number, frInvMs: number, hasCancelEvent: boolean, hasReplyRoute: boolean, hasPreRouting: boolean): number;
   /** Before engineBuild. A sourceRate of 0 sets no limit on requests per source. */
   engineLimits(engine: number, maxHeaders: number, maxLineBytes: number, maxVias: number, sourceRate: number, sourceBurst: number): void;
   /** Returns the group's number: 0, 1, 2 … in the order of calls. Before engineBuild. */
@@ -159,6 +159,14 @@ export interface Binding {
   /** Keeps bytes with a transaction, by the thread that runs its route; an empty array forgets them. */
   variablesSave(channel: number, index: number, generation: number, bytes: Uint8Array): Status;
   variablesLoad(channel: number, index: number, generation: number): Buffer | null;
+
+  /**
+   * Hands a raw message (a record of kind `preRouting`, whose last word is the status of a reply or 0) over to a group, with a
+   * text for the route that it will run. Other than `ok`, nothing has happened.
+   */
+  sworkerTask(channel: number, index: number, generation: number, group: number, xdata: string): Status;
+  /** The text that came along with what record `number` of the present batch runs for; null when there is none. */
+  sworkerXdata(channel: number, number: number): string | null;
 
   /**
    * Sends the request on: another branch. `ruri` '' is the message's own, `destination` '' is where that leads; `removedNames`

@@ -11,12 +11,13 @@ import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
+import * as sworker from './scenarios/sworker.mjs';
 import * as suspendedMemory from './scenarios/suspended-memory.mjs';
 import * as timerLateness from './scenarios/timer-lateness.mjs';
 
-const scenarios = [sipCpu, suspendedMemory, timerLateness, sharedVars, native, hostile, mixedLoad];
-/** These start no server, so nothing is compared with Kamailio. */
-const serverless = [sharedVars.name, native.name, hostile.name, mixedLoad.name];
+const scenarios = [sipCpu, suspendedMemory, timerLateness, sworker, sharedVars, native, hostile, mixedLoad];
+/** These start no server of a contender's, so nothing is compared with Kamailio. */
+const serverless = [sworker.name, sharedVars.name, native.name, hostile.name, mixedLoad.name];
 /** @type {import('./turns.mjs').Contender[]} */
 const contenders = [sipAsync, kamailio];
 const kRounds = 3;
@@ -26,7 +27,7 @@ const usage = `Usage: node bench/run.mjs [options]
   --scenario NAME    only this one (may be repeated); without it all
   --contender NAME   only this one (may be repeated): ${contenders.map(({ name }) => name).join(', ')}
   --rounds N         runs of each contender in each case (${kRounds})
-  --rate N           calls a second of sip-cpu instead of its own list
+  --rate N           calls a second of sip-cpu and sworker instead of its own list
   --quick            a minute's look: few cases, one round, nothing stored
   --out FILE         write the results there, leave bench/results and the tables alone
   --no-install       do not install missing programs, even as root

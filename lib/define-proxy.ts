@@ -72,7 +72,11 @@ export interface TmParams {
 
 /** `modparam("sworker", …)`. */
 export interface SworkerParams {
-  /** The variable that is handed over together with a message, as `$var(x)`. */
+  /**
+   * The variable that goes along with a message that `sworkerTask` hands over: `$var(x)`, which is `msg.var.x`, or `$avp(x)`, which
+   * is `msg.avp.get('x')`. It is read when `sworkerTask` is called and set, as text, in each route that the worker runs for the
+   * message; when it is not set or empty there, it is `null` here.
+   */
   xdata?: string;
 }
 
@@ -214,6 +218,11 @@ interface RouteBlocks<
   /**
    * `core:tkv`, `core:pre-routing`, `tm:local-request`, `tm:canceled` (each CANCEL of an open call, with the CANCEL as its
    * message), and what `asyncTkvEvcb` names (`event_route[NAME]`).
+   *
+   * `core:pre-routing` runs for every well-formed request and reply before any transaction or route: also for retransmissions,
+   * ACK and CANCEL. It may hand the message over to a group (`sworkerTask`), drop it (`drop`), or answer it (`slSendReply`); else
+   * the message goes on when the route has ended, by an error too. There is no transaction yet, and nothing that is set there
+   * goes along but the variable of `modparam.sworker.xdata`. It may be `async`; then the message waits for it.
    */
   eventRoute?: Readonly<Record<string, Handler>>;
 }

@@ -39,14 +39,17 @@ export class MessageRelay<
   #failedCode = 0;
   #hasRelayed = false;
   #lookup: Promise<void> | null = null;
+  /** Of a raw message: the status of a reply, 0 for a request. */
+  #rawStatus = 0;
 
   /** Whether this is a request and no reply. */
   override get isRequest(): boolean {
-    return this.routeType !== ROUTE_TYPE.reply;
+    return this.#rawStatus === 0 && this.routeType !== ROUTE_TYPE.reply;
   }
   /** The status of a reply; `null` for a request (`$rs`). */
   override get status(): number | null {
     if (this.isRequest) return null;
+    if (this.#rawStatus !== 0) return this.#rawStatus;
     return native.statusOf(this.runtime.channel, this.index, this.generation) || null;
   }
   /** The reason phrase of a reply; `null` for a request (`$rr`). */
@@ -61,7 +64,7 @@ export class MessageRelay<
    * (`t_on_failure`). It runs once; a failure route that relays again arms the next one itself.
    *
    * @param name a block of `failureRoute`; `null` arms none
-   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply or branch route)
+   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply or branch route, `core:pre-routing`)
    */
   tOnFailure(name: FailureRouteName | null): boolean {
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'tOnFailure');
@@ -72,10 +75,10 @@ export class MessageRelay<
    * Runs a reply route for each reply to the branches of the next {@link tRelay} (`t_on_reply`).
    *
    * @param name a block of `onreplyRoute`; `null` arms none
-   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply route)
+   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply route, `core:pre-routing`)
    */
   tOnReply(name: OnreplyRouteName | null): boolean {
-    if (this.routeType === ROUTE_TYPE.reply) return this.refuse('WRONG_ROUTE', 'tOnReply');
+    if (this.isRaw || this.routeType === ROUTE_TYPE.reply) return this.refuse('WRONG_ROUTE', 'tOnReply');
     return this.#arm('onReply', name, this.runtime.onreplyNumbers);
   }
 
@@ -84,7 +87,7 @@ export class MessageRelay<
    * is in that branch alone.
    *
    * @param name a block of `branchRoute`; `null` arms none
-   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply or branch route)
+   * @returns `false` with `UNKNOWN_ROUTE`, `WRONG_ROUTE` (a reply or branch route, `core:pre-routing`)
    */
   tOnBranch(name: BranchRouteName | null): boolean {
     if (!this.#isInCall()) return this.refuse('WRONG_ROUTE', 'tOnBranch');
@@ -110,11 +113,11 @@ export class MessageRelay<
    * Has the requests of the dialog come back this way: the forwarded message gets a Record-Route with the address it came
    * in by, and with the one it goes out by when that is another (`record_route`).
    *
-   * @returns `false` with `WRONG_ROUTE` (a reply route)
+   * @returns `false` with `WRONG_ROUTE` (a reply route, `core:pre-routing`)
    */
   recordRoute(): boolean {
     this.mustBeLive();
-    if (this.routeType === ROUTE_TYPE.reply) return this.refuse('WRONG_ROUTE', 'recordRoute');
+    if (this.isRaw || this.routeType === ROUTE_TYPE.reply) return this.refuse('WRONG_ROUTE', 'recordRoute');
     this.change().recordsRoute = true;
     return this.done();
   }
@@ -133,7 +136,7 @@ export class MessageRelay<
    * @returns `true` when it was taken; `false` with `UNROUTABLE`, `TOO_MANY_HOPS`, `LOOP_DETECTED`, `SLOTS_EXHAUSTED`,
    *   `ALREADY_ANSWERED`, `CANCELLED`, `INVALID_STATUS` (a header line that was added, or a message too long to be sent),
    *   `NO_TRANSACTION` (a CANCEL, a data task, an event), `PAYLOAD_TOO_LARGE` (the variables of the call), `MODE_NO_TM`,
-   *   `WRONG_ROUTE` (a reply or branch route). A script that then ends without a reply gives 483, 482, 478 or 500, unless it has
+   *   `WRONG_ROUTE` (a reply or branch route, `core:pre-routing`). A script that then ends without a reply gives 483, 482, 478 or 500, unless it has
    *   sent the request somewhere else, or is a failure route: then the answer from there counts.
    * @throws TypeError for a target that is none
    */
@@ -239,6 +242,7 @@ export class MessageRelay<
     if (status !== STATUS.ok) return status;
     const wasDropped = runtime.runBranch(handle[0]!, handle[1]!, this.methodNumber, changes!.onBranch, (message) => {
       message.inherit(this.serializeVariables());
+      message.isInSworker = this.isInSworker;
       const own = message.change();
       own.ruri = ruri;
       own.du = destination === '' ? null : destination;
@@ -265,6 +269,11 @@ export class MessageRelay<
   /** What the message has to be there for when its route has ended. @internal */
   get lookup(): Promise<void> | null {
     return this.#lookup;
+  }
+
+  /** In core:pre-routing. @param status of a reply, 0 for a request @internal */
+  beginPreRouting(status: number): void {
+    this.#rawStatus = status;
   }
 
   /** A failure route is armed once. @internal */
@@ -354,7 +363,7 @@ export class MessageRelay<
   }
 
   #isInCall(): boolean {
-    return this.kindOfRun === 'call';
+    return this.kindOfRun === 'call' && !this.isRaw;
   }
 
   #arm(member: 'onFailure' | 'onReply' | 'onBranch', name: string | null, numbers: ReadonlyMap<string, number>): boolean {

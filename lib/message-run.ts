@@ -25,6 +25,8 @@ export const RUN_STATE = {
   ended: 4,
   /** tSuspend: the script goes on, and may still take it back. */
   open: 5,
+  /** sworkerTask: the message is with a group, and the script goes on. */
+  handedOver: 6,
 } as const;
 type RunState = (typeof RUN_STATE)[keyof typeof RUN_STATE];
 
@@ -45,6 +47,8 @@ export class MessageRun extends MessageReader {
   protected state: RunState = RUN_STATE.running;
   /** Nothing needs to be sent any more. @internal */
   protected settled: boolean;
+  /** It runs in a worker for a message that was handed over. @internal */
+  protected isInSworker = false;
   #dropped = false;
   #error: SipAsyncError | null = null;
   #vars: Record<string, unknown> | undefined;
@@ -102,6 +106,11 @@ export class MessageRun extends MessageReader {
     throw makeError(this.state === RUN_STATE.ended ? 'STALE_HANDLE' : 'SUSPENDED');
   }
 
+  /** Whether nothing has been done with the message yet: in core:pre-routing. @internal */
+  protected get isRaw(): boolean {
+    return this.kind === SLOT_KIND.raw;
+  }
+
   /** Whether nobody else can have the call: the script runs, or has just ended itself. @internal */
   protected get isRunHere(): boolean {
     return this.state === RUN_STATE.running || this.state === RUN_STATE.givenUp;
@@ -129,9 +138,9 @@ export class MessageRun extends MessageReader {
     this.#dropped = drops;
   }
 
-  /** Behind tSuspend, and with `return` other than 0 behind any suspension, the script goes on. */
+  /** Behind tSuspend and sworkerTask, and with `return` other than 0 behind any suspension, the script goes on. */
   get #goesOnSuspended(): boolean {
-    if (this.state === RUN_STATE.open) return true;
+    if (this.state === RUN_STATE.open || this.state === RUN_STATE.handedOver) return true;
     return this.state === RUN_STATE.suspended && this.runtime.config.async.returnValue !== 0;
   }
 
@@ -235,7 +244,8 @@ export class MessageRun extends MessageReader {
     const { state } = this;
     this.state = RUN_STATE.ended;
     this.owner = 0;
-    if (state === RUN_STATE.suspended || state === RUN_STATE.open) return OUTCOME.suspended;
+    const isElsewhere = state === RUN_STATE.suspended || state === RUN_STATE.open || state === RUN_STATE.handedOver;
+    if (isElsewhere) return OUTCOME.suspended;
     return this.#dropped ? OUTCOME.dropped : OUTCOME.ended;
   }
 }

@@ -7,6 +7,7 @@ import { SCRIPT_END } from './script-end.ts';
 import { MessageStatements } from './statements/message-statements.ts';
 import { checkHandle, continueSuspended } from './suspended.ts';
 import type { Handle } from './suspended.ts';
+import { PRE_ROUTING_EVENT, readXdata, writeXdata } from './sworker.ts';
 import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
 import { NO_ROUTE } from './tm/route-type.ts';
 
@@ -116,6 +117,63 @@ export class Message<
     return this.taken(emitTkv(this.runtime, type, key, value));
   }
 
+  // ---- sworker -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Hands the message over to a worker group, which deals with it as if it just came from the network (`sworker_task`). Only in
+   * `eventRoute['core:pre-routing']`, which does not run for it again. Nothing that was set here goes along but the variable
+   * of `modparam sworker xdata`. The script goes on and the message is inert; `drop()` is the usual end, and leaving it out
+   * does no harm. Messages of one Call-ID come to their turn in the order in which they were handed over, and a
+   * retransmission of a request that still waits there is absorbed.
+   *
+   * @param groupname a group of `asyncWorkersGroup`, or "default"
+   * @returns `true` when the group has it, or has the one that this repeats; `false` with `UNKNOWN_GROUP`, `GROUP_FULL`,
+   *   `NO_WORKERS`, `ALREADY_SUSPENDED` (handed over before), `ALREADY_ANSWERED` (`slSendReply`), `WRONG_ROUTE`,
+   *   `SLOTS_EXHAUSTED` (no memory for the variable), `PAYLOAD_TOO_LARGE`, `CLOSED`. Nothing has happened then, and unless it
+   *   is dropped the message goes on where it is
+   * @throws TypeError for a name that is no string, and when the variable holds neither text nor a number
+   *
+   * @example
+   * ```js
+   * eventRoute: {
+   *   'core:pre-routing'(msg) {
+   *     if (msg.sworkerTask('default')) msg.drop();
+   *   },
+   * }
+   * ```
+   */
+  sworkerTask(groupname: GroupName): boolean {
+    checkText(groupname, 'groupname');
+    if (!this.isRaw) return this.refuse('WRONG_ROUTE', `sworkerTask is for ${PRE_ROUTING_EVENT}`);
+    if (this.state === RUN_STATE.handedOver) return this.refuse('ALREADY_SUSPENDED');
+    this.mustBeLive();
+    const { channel, groupNumbers, firstGroup, xdata } = this.runtime;
+    const group = groupNumbers.get(groupname);
+    if (group === undefined) {
+      return firstGroup < 0 ? this.refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group') : this.refuse('UNKNOWN_GROUP', groupname);
+    }
+    const text = xdata === null ? '' : readXdata(xdata, this);
+    const status = native.sworkerTask(channel, this.index, this.generation, group, text);
+    if (status !== STATUS.ok) return this.refuseStatus(status);
+    this.state = RUN_STATE.handedOver;
+    this.owner = 0;
+    return this.done();
+  }
+
+  /**
+   * Whether this route runs in a worker for a message that {@link sworkerTask} handed over (`sworker_active`). A route that
+   * the call is resumed in later is not part of that.
+   */
+  sworkerActive(): boolean {
+    return this.isInSworker;
+  }
+
+  /** @param text what was handed over with it; `null` is nothing @internal */
+  beginSworker(text: string | null): void {
+    this.isInSworker = true;
+    if (this.runtime.xdata !== null) writeXdata(this.runtime.xdata, this, text);
+  }
+
   // ---- replies -------------------------------------------------------------------------------------------------------
 
   /**
@@ -153,7 +211,8 @@ export class Message<
 
   /**
    * Replies without a transaction (`sl_send_reply`): nothing is kept, and a retransmission is a new message. Once the
-   * call was made a transaction (`tNewtran`, or a suspension) the reply goes through it all the same.
+   * call was made a transaction (`tNewtran`, or a suspension) the reply goes through it all the same. In
+   * `eventRoute['core:pre-routing']` a final reply is the end of the message: it is not routed.
    *
    * @returns as {@link sendReply}
    */
@@ -178,7 +237,7 @@ export class Message<
     if (!Number.isInteger(code) || code < 100 || code > 699) return this.refuse('INVALID_STATUS', String(code));
     if (reason.length > MAX_REASON) return this.refuse('INVALID_STATUS', 'reason');
     if (this.kind === SLOT_KIND.branch) return this.refuse('WRONG_ROUTE', 'a reply or branch route has nothing to reply to');
-    if (this.kind !== SLOT_KIND.message) return this.refuse('NO_TRANSACTION');
+    if (this.kind !== SLOT_KIND.message && !(stateless && this.isRaw)) return this.refuse('NO_TRANSACTION');
     const { channel } = this.runtime;
     const lines = this.replyLines;
     const status = native.reply(channel, this.index, this.generation, code, reason, lines, stateless);

@@ -21,6 +21,7 @@ import { Script } from './script.ts';
 import { launch, reportLeftLaunches } from './statements/launch.ts';
 import type { Operation } from './statements/operation.ts';
 import type { LaunchOptions } from './statements/options.ts';
+import { PRE_ROUTING_EVENT } from './sworker.ts';
 import { readFigures, readStats } from './stats.ts';
 import type { ProxyStats } from './stats.ts';
 import { cancelWaiting, continueSuspended, listWaiting } from './suspended.ts';
@@ -40,7 +41,10 @@ export interface CloseReport {
   drained: number;
   /** Calls that were answered 503 at the deadline. */
   answered: number;
-  /** Data tasks and events that had not begun at the deadline, and launches that were reported as closed then. */
+  /**
+   * Data tasks and events that had not begun at the deadline, and launches that were reported as closed then. Messages that waited in a group by `sworkerTask` are among
+   * {@link answered}; replies and ACKs, which cannot be answered, are counted in `stats().transport` only.
+   */
   dropped: number;
 }
 
@@ -295,6 +299,7 @@ function createEngine(config: ProxyConfig): number {
     tm.frInvTimerMs,
     config.routes.eventRoute.includes(CANCEL_EVENT),
     config.routes.replyRoute,
+    config.routes.eventRoute.includes(PRE_ROUTING_EVENT),
   );
   const { rate, burst } = config.maxRequestsPerSource ?? { rate: 0, burst: 0 };
   native.engineLimits(engine, config.maxHeaders, config.maxLineBytes, config.maxVias, rate, burst);

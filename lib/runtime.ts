@@ -9,6 +9,8 @@ import type { Logger } from './log.ts';
 import type { Message } from './message.ts';
 import { Operations } from './statements/operations.ts';
 import type { OperationOutcome } from './statements/operation.ts';
+import { parseXdata, PRE_ROUTING_EVENT } from './sworker.ts';
+import type { XdataVariable } from './sworker.ts';
 import { Resolver } from './transport/resolve.ts';
 
 /** What every route in one thread shares: the engine's numbers, the handlers of this thread, the names behind numbers. */
@@ -28,6 +30,10 @@ export interface Runtime {
   readonly branchNumbers: ReadonlyMap<string, number>;
   /** The event route that each CANCEL runs. */
   readonly cancelRoute: RouteHandler | undefined;
+  /** The event route that each message runs before anything else. */
+  readonly preRoute: RouteHandler | undefined;
+  /** What goes along with a message that is handed over; `null` is nothing. */
+  readonly xdata: XdataVariable | null;
   /** Runs the branch route of a new branch, once `prepare` has made its message ready. @returns whether it was dropped */
   runBranch: (
     index: number,
@@ -100,6 +106,8 @@ export function makeRuntime(
     branchRoutes: handlersOf(routes.branchRoute, definition.branchRoute),
     branchNumbers: numbersOf(routes.branchRoute),
     cancelRoute: Object.hasOwn(events, CANCEL_EVENT) ? events[CANCEL_EVENT] : undefined,
+    preRoute: Object.hasOwn(events, PRE_ROUTING_EVENT) ? events[PRE_ROUTING_EVENT] : undefined,
+    xdata: config.sworker.xdata === null ? null : parseXdata(config.sworker.xdata),
     runBranch: () => {
       throw makeError('CLOSED');
     },

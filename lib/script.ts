@@ -7,6 +7,7 @@ import { CANCEL_EVENT } from './runtime.ts';
 import type { Runtime } from './runtime.ts';
 import { SCRIPT_END } from './script-end.ts';
 import type { OperationOutcome } from './statements/operation.ts';
+import { PRE_ROUTING_EVENT } from './sworker.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
 import type { RouteType } from './tm/route-type.ts';
 import { TaskRoom } from './workers/room.ts';
@@ -34,6 +35,8 @@ export class Script {
   /** Those of them whose handler has returned while a sleep that it did not wait for goes on. */
   readonly #left = new Set<Message>();
   readonly #room: TaskRoom;
+  /** Number of the record that is being run. */
+  #record = 0;
 
   /** @param group the group that this thread works for */
   constructor(runtime: Runtime, group?: Pick<GroupConfig, 'usleepUs' | 'concurrency'>) {
@@ -68,6 +71,7 @@ export class Script {
     const records = this.records;
     for (let i = 0, at = 0; i < count; i += 1, at += RECORD.words) {
       const info = records[at + 2]!;
+      this.#record = i;
       const outcome = this.#runRecord(info, records[at]!, records[at + 1]!, records[at + 3]!);
       records[at + 2] = (outcome | MARK) >>> 0;
     }
@@ -79,12 +83,18 @@ export class Script {
     const method = (info >> 8) & 0xff;
     if (kind === RECORD.request) {
       const message = new Message(this.#runtime, index, generation, method, 'requestRoute');
+      if ((info & RECORD.sworker) !== 0) this.#beginSworker(message);
       return this.#run(message, this.#runtime.requestRoute);
     }
     const hasStored = (info & RECORD.variables) !== 0;
     const routeType = ((info >> RECORD.routeTypeShift) & 3) as RouteType;
     const slotKind = routeType >= ROUTE_TYPE.reply ? SLOT_KIND.branch : SLOT_KIND.message;
     const { routes } = this.#runtime.config;
+    if (kind === RECORD.preRouting) {
+      const message = new Message(this.#runtime, index, generation, method, PRE_ROUTING_EVENT, SLOT_KIND.raw);
+      message.beginPreRouting(route);
+      return this.#run(message, this.#runtime.preRoute);
+    }
     if (kind === RECORD.resume) {
       const name = routes.route[route]!;
       const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
@@ -95,15 +105,18 @@ export class Script {
       const name = routes.failureRoute[route]!;
       const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
       message.beginFailureRoute();
+      if ((info & RECORD.sworker) !== 0) this.#beginSworker(message);
       return this.#run(message, this.#runtime.failureRoutes[route]);
     }
     if (kind === RECORD.reply) {
       const name = routes.onreplyRoute[route] ?? 'replyRoute';
       const message = new Message(this.#runtime, index, generation, method, name, slotKind, hasStored, routeType);
+      if ((info & RECORD.sworker) !== 0) this.#beginSworker(message);
       return this.#run(message, this.#replyHandler(route));
     }
     if (kind === RECORD.cancel) {
       const message = new Message(this.#runtime, index, generation, method, CANCEL_EVENT);
+      if ((info & RECORD.sworker) !== 0) this.#beginSworker(message);
       return this.#run(message, this.#runtime.cancelRoute);
     }
     if (kind === RECORD.task) {
@@ -140,6 +153,12 @@ export class Script {
     const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.launch);
     message.resumeWith(outcome, text);
     return this.#run(message, this.#runtime.routes[route]);
+  }
+
+  /** Of a route that runs for a message that was handed over. */
+  #beginSworker(message: Message): void {
+    const { channel, xdata } = this.#runtime;
+    message.beginSworker(xdata === null ? null : native.sworkerXdata(channel, this.#record));
   }
 
   /** The reply route that runs for all, and behind it the one that was armed. Ending the first does not end the second. */

@@ -89,6 +89,8 @@ export interface ProxyStats {
     suspended: number;
     /** Messages that wait for a route, are in one, or wait for what they were sent on to. */
     inScript: number;
+    /** Of these, messages in `core:pre-routing`, or handed over to a group and not yet dealt with. */
+    preRouting: number;
     /** Final replies sent, since the start. */
     completed: number;
     /** Ended by CANCEL, since the start. */
@@ -128,6 +130,8 @@ export interface ProxyStats {
     strayResponses: number;
     /** New requests answered 503 without a route, because no slot was left or the proxy is closing. */
     refused: number;
+    /** Replies dropped, and not even shown to `core:pre-routing`, because no slot was left or the proxy is closing. */
+    repliesRefused: number;
     /** Requests dropped because their source was over `maxRequestsPerSource`. */
     limited: number;
     /** Replies sent but not kept for retransmissions, because no memory was left. */
@@ -209,6 +213,7 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
       active: of('active'),
       suspended: of('suspended'),
       inScript: of('inScript'),
+      preRouting: of('rawActive'),
       completed: of('completed'),
       cancelled: of('cancelled'),
       timedOut: of('timedOut'),
@@ -236,6 +241,7 @@ export function readStats(engine: number, config: ProxyConfig, connections: Conn
       acksAbsorbed: of('acksAbsorbed'),
       strayResponses: of('strayResponses'),
       refused: of('refused'),
+      repliesRefused: of('repliesRefused'),
       limited: of('limited'),
       repliesNotKept: of('repliesNotKept'),
       stoodIn: of('stoodIn'),

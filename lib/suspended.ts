@@ -24,13 +24,16 @@ export interface Handle {
 export interface SuspendedEntry {
   readonly handle: Handle;
   /**
-   * A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, a tkv event, or an
-   * operation that was launched.
+   * A call that goes on in a route block (or one of its replies or branches), one that sleeps, a data task, a tkv event, an
+   * operation that was launched, or a message that `sworkerTask` handed over.
    */
-  readonly kind: 'transaction' | 'sleep' | 'task' | 'event' | 'launch';
+  readonly kind: 'transaction' | 'sleep' | 'task' | 'event' | 'launch' | 'message';
   /** `suspended`: its time has not come; `queued`: it waits for a worker. */
   readonly state: 'suspended' | 'queued';
-  /** The route block that will run; `null` for a sleeper, a launch without a report route, and as long as `tContinue` has not named one. */
+  /**
+   * The route block that will run; `null` for a sleeper, a launch without a report route, a message that was handed over, and as
+   * long as `tContinue` has not named one.
+   */
   readonly route: string | null;
   /** The group that it waits for; `null` for a receiver, for a sleeper or an operation, and behind `tSuspend`. */
   readonly group: string | null;
@@ -48,6 +51,7 @@ function kindOf(kind: number, sleeps: number): SuspendedEntry['kind'] {
   if (kind === SLOT_KIND.task) return 'task';
   if (kind === SLOT_KIND.event) return 'event';
   if (kind === SLOT_KIND.launch) return 'launch';
+  if (kind === SLOT_KIND.raw) return 'message';
   return sleeps === 1 ? 'sleep' : 'transaction';
 }
 
@@ -70,7 +74,7 @@ export function listWaiting(engine: number, runtime: Runtime, limit?: number): S
   return readWaiting(engine, limit).map((at) => {
     const handle = { index: at('index'), label: at('generation') };
     const kind = kindOf(at('kind'), at('sleeps'));
-    const isCall = kind === 'transaction' || kind === 'sleep';
+    const isCall = kind === 'transaction' || kind === 'sleep' || kind === 'message';
     const text = (field: number) =>
       isCall ? native.messageString(runtime.channel, handle.index, handle.label, 0, field) : null;
     const { routes, tkv, groups } = runtime.config;
@@ -78,7 +82,7 @@ export function listWaiting(engine: number, runtime: Runtime, limit?: number): S
       handle,
       kind,
       state: at('run') === 0 ? 'suspended' : 'queued',
-      route: kind === 'sleep' ? null : kind === 'event' ? tkv.eventRoute : (routes.route[at('route')] ?? null),
+      route: kind === 'sleep' || kind === 'message' ? null : kind === 'event' ? tkv.eventRoute : (routes.route[at('route')] ?? null),
       group: groups[at('group')]?.name ?? null,
       dueInMs: at('dueInMs'),
       suspensions: at('suspensions'),

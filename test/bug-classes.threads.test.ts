@@ -179,7 +179,7 @@ describe('a request that waits in a queue', () => {
     { prelude: notePrelude },
   );
 
-  it('12.28: is processed once, however often it is repeated (sworker itself is not there yet)', async () => {
+  it('12.28: is processed once, however often it is repeated (by sworkerTask: test/sworker.order.test.ts)', async () => {
     running.proxy.asyncTaskData('SPIN', '');
     await book.atLeast(1);
     const calls = ['INVITE', 'OPTIONS'].map((method) => running.client.request({ method, autoAck: true }));

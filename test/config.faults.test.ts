@@ -81,6 +81,10 @@ describe('one faulty value', () => {
     [{ modparam: null }, 'modparam: expected an object, got null'],
     [{ modparam: { async: [] } }, 'modparam.async: expected an object, got an array'],
     [{ modparam: { sworker: { xdata: 1 } } }, 'modparam.sworker.xdata: expected the name of a variable, as $var(x), got 1'],
+    ...['$ru', 'x', '$var()', '$var(x', '$avp(__proto__)', '$xavp(a=>b)', '$shv(x)', ' $var(x)'].map((xdata): [Record<string, unknown>, string] => [
+      { modparam: { sworker: { xdata } } },
+      `modparam.sworker.xdata: expected the name of a variable, as $var(x), got the string "${xdata}"`,
+    ]),
     [{ modparam: { sworker: { xdata: '' } } }, 'modparam.sworker.xdata: expected the name of a variable, as $var(x), got the string ""'],
     [{ control: 1 }, 'control: expected the path of a Unix socket, got 1'],
     [{ control: null }, 'control: expected the path of a Unix socket, got null'],

@@ -49,7 +49,7 @@ describe('examples', () => {
   it('are all run here or in examples.ops.test.ts', () => {
     const names = [
       'async-ms-route.mjs', 'async-sleep.mjs', 'bucket.mjs', 'call.mjs', 'credit.mjs', 'relay.mjs', 'resume.mjs', 'shaper.mjs',
-      'sipjs-engine.mjs', 't-suspend.mjs',
+      'sipjs-engine.mjs', 'sworker.mjs', 't-suspend.mjs',
     ];
     expect(readdirSync(example('.')).sort()).toEqual(names);
   });
@@ -197,6 +197,13 @@ describe('examples', () => {
       expect((await call.cancel().final()).status).toBe(200);
       expect((await call.final()).status).toBe(487);
       expect(callees[1]!.requests).toEqual([]);
+    });
+
+    it('sworker.mjs has a worker answer, which is told where the message came from', async () => {
+      await start('sworker.mjs');
+      client = await SipClient.open({ port: proxy!.port });
+      const reply = await invite().final();
+      expect([reply.status, reply.header('x-worker'), reply.header('x-from')]).toEqual([404, 'default', client.address]);
     });
 
     it('t-suspend.mjs goes where the service says', async () => {

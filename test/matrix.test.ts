@@ -3,10 +3,12 @@ import type { Proxy } from 'sip-async';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Board } from './support/board.ts';
 import { eventually } from './support/eventually.ts';
-import { matrixDefinition, matrixPrelude } from './support/matrix-proxy.ts';
+import { matrixDefinition, matrixPrelude, preRoutingDefinition } from './support/matrix-proxy.ts';
 import { messageRows, proxyRows } from './support/matrix-rows.ts';
 import type { Row } from './support/matrix-rows.ts';
-import { closedState, drainingState, finals, outcomes, relayStates, states, suspendedState } from './support/matrix-states.ts';
+import {
+  closedState, drainingState, finals, outcomes, preRoutingState, relayStates, states, suspendedState,
+} from './support/matrix-states.ts';
 import type { State } from './support/matrix-states.ts';
 import { becomesIdle, callsEnd, liveCounters, RunningProxy } from './support/running-proxy.ts';
 import type { SipMessage } from './support/sip-message.ts';
@@ -148,6 +150,11 @@ describe('every function of a message with modparam async return=1', () => {
   const overrides = { modparam: { async: { return: 1 } } };
   const prelude = matrixPrelude(messageRows, [suspendedState]);
   describeStates([suspendedState], new RunningProxy(matrixDefinition, { prelude, overrides }));
+});
+
+describe('every function of a message in core:pre-routing', () => {
+  const prelude = matrixPrelude(messageRows, [preRoutingState]);
+  describeStates([preRoutingState], new RunningProxy(preRoutingDefinition, { prelude }));
 });
 
 /** Calls one row on the proxy itself. */

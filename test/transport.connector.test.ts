@@ -63,7 +63,7 @@ describe('connections that the proxy opens', () => {
   let engine: number;
   let channel: number;
   beforeAll(() => {
-    engine = native.engineCreate(1, 16, 65535, 500, 4000, 5000, true, 1, 0, 0, false, false);
+    engine = native.engineCreate(1, 16, 65535, 500, 4000, 5000, true, 1, 0, 0, false, false, false);
     native.engineBuild(engine);
     channel = native.channelOpen(engine, 0, -1, 0, new Uint32Array(128 * native.constants.record.words), () => 0);
     native.engineStart(engine);

@@ -9,7 +9,7 @@ const { status: STATUS, maxDataBytes: MAX_DATA_BYTES } = native.constants;
 const INT32_MAX = 2_147_483_647;
 
 /** What a slot stands for, as the addon numbers it. */
-export const SLOT_KIND = { message: 0, task: 1, event: 2, branch: 3, launch: 4 } as const;
+export const SLOT_KIND = { message: 0, task: 1, event: 2, branch: 3, launch: 4, raw: 5 } as const;
 
 /** Where the addon writes the handle of a new task: read at once, so that one serves all. */
 const handle = new Uint32Array(2);

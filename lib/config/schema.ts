@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { parseControlPath } from '../control/path.ts';
 import type { ProxySettings } from '../define-proxy.ts';
 import { isProxyDefinition } from '../define-proxy.ts';
+import { parseXdata } from '../sworker.ts';
 import type { Path } from './faults.ts';
 import { Faults, mismatch } from './faults.ts';
 import type { GroupConfig, GroupEntry } from './groups.ts';
@@ -10,7 +11,7 @@ import type { LogLevel } from './limits.ts';
 import { DEFAULTS, LIMITS, LOG_LEVELS } from './limits.ts';
 import type { ListenAddress } from './listen.ts';
 import { readListen } from './listen.ts';
-import { integer, isRecord, oneOf, readObject, text, zeroOrOne } from './read.ts';
+import { integer, isRecord, oneOf, readObject, zeroOrOne } from './read.ts';
 import { readAdvertise, readAliases, readDns } from './names.ts';
 import type { DnsConfig, HostAndPort } from './names.ts';
 import type { RouteNames } from './routes.ts';
@@ -75,7 +76,13 @@ const tmSchema = z.strictObject({
   max_suspend: integer(LIMITS.maxSuspendMs).optional(),
 });
 
-const sworkerSchema = z.strictObject({ xdata: text('the name of a variable, as $var(x)').optional() });
+const xdataName = 'the name of a variable, as $var(x)';
+const sworkerSchema = z.strictObject({
+  xdata: z
+    .string({ error: ({ input }) => mismatch(xdataName, input) })
+    .refine((name) => parseXdata(name) !== null, { error: ({ input }) => mismatch(xdataName, input) })
+    .optional(),
+});
 
 const settingsShape = {
   // These have readers of their own, for they hold strings with a grammar.

@@ -11,7 +11,7 @@ import type { EngineWorkerInput } from './worker.ts';
 
 /** An engine without sockets; what concerns only messages stands at values that nothing uses. */
 function buildEngine(config: EngineConfig): number {
-  const engine = native.engineCreate(0, config.maxSuspended, 256, 500, 4000, 5000, false, 0, 0, 0, false, false);
+  const engine = native.engineCreate(0, config.maxSuspended, 256, 500, 4000, 5000, false, 0, 0, 0, false, false, false);
   for (const group of config.groups) {
     native.engineAddGroup(engine, group.name, group.workers, group.nonblock, group.usleepUs, group.maxQueue);
   }

@@ -306,6 +306,10 @@ void Engine::deliver(const Launch& launch, uint64_t now) {
   }
 }
 
+void Engine::keep(const Launch& launch) {
+  nodes_->free.push(launch.node, node_link());
+}
+
 // No room in the queue now. The call stays due and is offered again with every tick until there is.
 void Engine::offer_again(uint32_t node_index, Task task, uint64_t tick) {
   TimerNode& node = wheel_.node(node_index);

@@ -108,6 +108,8 @@ class Engine {
   };
   Status launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out);
   void deliver(const Launch& launch, uint64_t now);
+  // In place of deliver(), by the thread that it was launched for and that begins it at once.
+  void keep(const Launch& launch);
 
   // A due or received task becomes running. kOk: run it. Anything else: it has ended meanwhile.
   Status begin_run(Task task, uint32_t thread, uint64_t now);

@@ -33,8 +33,9 @@
 namespace sip_async::core {
 
 // What a slot stands for: a message that came in, data for a route, an event for an event route, a branch of a message that
-// was sent on, or an operation that was launched and whose report is still to come.
-enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2, kBranch = 3, kLaunch = 4 };
+// was sent on, an operation that was launched and whose report is still to come, or a message that nothing has been done with
+// yet.
+enum class SlotKind : uint8_t { kMessage = 0, kTask = 1, kEvent = 2, kBranch = 3, kLaunch = 4, kRaw = 5 };
 
 enum class Run : uint8_t { kIdle = 0, kReceived = 1, kRunning = 2, kSuspended = 3, kDue = 4, kRelayed = 5 };
 
@@ -126,7 +127,8 @@ struct alignas(kCacheLine) Slot {
   // What a task carries; set before the slot is published, freed by whoever ends it. Of a message or a branch: what belongs
   // to its being sent on, guarded by the lock of the bucket.
   PayloadRef data;
-  // A transaction's variables as the script last saved them. The owner's; freed together with the request.
+  // A transaction's variables as the script last saved them, or what goes along with a raw message. The owner's; freed
+  // together with the request.
   PayloadRef variables;
 };
 static_assert(sizeof(Slot) == 2 * kCacheLine);

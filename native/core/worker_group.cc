@@ -16,7 +16,7 @@ void WorkerGroup::note_depth(uint32_t depth) {
 
 Status WorkerGroup::admit() {
   if (config_.workers == 0) return Status::kNoWorkers;
-  if (config_.nonblock && queue_.size() >= config_.max_queue) {
+  if (config_.nonblock && queued() >= config_.max_queue) {
     counters.refused.fetch_add(1, std::memory_order_relaxed);
     return Status::kGroupFull;
   }
@@ -25,8 +25,13 @@ Status WorkerGroup::admit() {
 
 bool WorkerGroup::push(Task task) {
   if (!queue_.try_push(task.bits())) return false;
-  note_depth(queue_.size());
+  note_depth(queued());
   return true;
+}
+
+void WorkerGroup::hold() {
+  held_.fetch_add(1, std::memory_order_relaxed);
+  note_depth(queued());
 }
 
 void WorkerGroup::wake_one() {

@@ -55,6 +55,10 @@ class WorkerGroup {
   // `max_queue` tasks wait. Asked before anything else is done for the task; two that ask at once may both get the last
   // place, and the bound that nobody passes is the queue's own.
   Status admit();
+  // Counts a task that was admitted and waits outside of the queue for its turn to enter it; see Lanes. It counts as one
+  // that waits.
+  void hold();
+  void unhold() { held_.fetch_sub(1, std::memory_order_relaxed); }
   // Puts a task in that was admitted, now or long ago. False when there is no room at all.
   bool push(Task task);
   // Wakes an idle worker, if there is one.
@@ -70,7 +74,11 @@ class WorkerGroup {
   void attach(uint32_t worker, Wakeable* wakeable);
   void detach(uint32_t worker, Wakeable* wakeable);
 
-  uint32_t queued() const { return queue_.size(); }
+  uint32_t queued() const {
+    // Below zero for a moment, when what was held is let go before it is counted.
+    const int32_t held = held_.load(std::memory_order_relaxed);
+    return queue_.size() + (held > 0 ? static_cast<uint32_t>(held) : 0);
+  }
   uint32_t idle() const;
   bool check_invariants() const { return queue_.check_invariants(); }
 
@@ -90,6 +98,8 @@ class WorkerGroup {
 
   GroupConfig config_;
   TaskQueue queue_;
+  // Tasks held elsewhere; hold() and unhold() of any thread; relaxed, it decides only on admission.
+  std::atomic<int32_t> held_{0};
   // A bit for each worker that sleeps. Set by the worker itself (go_idle), cleared by whoever wakes it (wake_one) or by
   // itself; sequentially consistent on both sides, see the ground rules.
   std::atomic<uint64_t> idle_[kMaxWorkers / 64] = {};

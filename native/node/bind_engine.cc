@@ -42,7 +42,7 @@ void* hook_argument(uint32_t number) {
 }
 
 napi_value create(napi_env env, napi_callback_info info) {
-  const Args<12> args(env, info);
+  const Args<13> args(env, info);
   auto entry = std::make_shared<EngineEntry>();
   entry->config.receivers = args.u32(0);
   entry->config.addresses = args.u32(7);
@@ -57,6 +57,7 @@ napi_value create(napi_env env, napi_callback_info info) {
   transactions.fr_inv_ms = args.u32(9);
   transactions.has_cancel_event = args.boolean(10);
   transactions.has_reply_route = args.boolean(11);
+  transactions.has_pre_routing = args.boolean(12);
   const uint32_t number = Hub::instance().add(std::move(entry));
   napi_add_env_cleanup_hook(env, on_environment_end, hook_argument(number));
   return make_u32(env, number);
@@ -136,7 +137,10 @@ napi_value stop_intake(napi_env env, napi_callback_info info) {
   const auto entry = entry_of(args.u32(0));
   if (sip::SipEngine* engine = engine_of(entry)) {
     engine->transactions().stop_intake();
-    if (args.boolean(1)) engine->tasks().stop_intake();
+    if (args.boolean(1)) {
+      engine->tasks().stop_intake();
+      engine->transactions().close_raw_intake();
+    }
   }
   return nullptr;
 }
@@ -249,6 +253,7 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(transport.keep_alives);
   out.put(transport.stray_responses);
   out.put(transport.refused);
+  out.put(transport.replies_refused);
   out.put(transport.limited);
   out.put(transport.replies_not_kept);
   out.put(transport.stood_in);
@@ -266,6 +271,7 @@ napi_value engine_stats(napi_env env, napi_callback_info info) {
   out.put(static_cast<double>(sip->operations().pending()));
   for (uint32_t how = 0; how < core::kOperationEnds; ++how)
     out.put(static_cast<double>(sip->operations().ended(how)));
+  out.put(static_cast<double>(sip->transactions().open_raw()));
   return nullptr;
 }
 
@@ -322,7 +328,8 @@ napi_value waiting(napi_env env, napi_callback_info info) {
     const core::Word word = slots.word(index);
     const core::Slot& slot = slots.at(index);
     const auto kind = slot.kind.load(relaxed);
-    const bool queued_task = word.run() == core::Run::kReceived && kind != core::SlotKind::kMessage;
+    const bool queued_task = word.run() == core::Run::kReceived && kind != core::SlotKind::kMessage &&
+                             kind != core::SlotKind::kRaw;
     if (!word.has(core::Word::kLive)) continue;
     if (word.run() != core::Run::kSuspended && word.run() != core::Run::kDue && !queued_task) continue;
     // In the order of kWaitingFields.

@@ -135,7 +135,9 @@ napi_value reply_forward(napi_env env, napi_callback_info info) {
   if (channel == nullptr) return nullptr;
   const std::string removed = args.text(3), appended = args.text(4);
   const Bytes body(env, args[5]);
-  channel->transactions().finish_reply(task_of(args), {removed, appended, body.is_there, body.view});
+  channel->within(task_of(args), [&] {
+    channel->transactions().finish_reply(task_of(args), {removed, appended, body.is_there, body.view});
+  });
   return nullptr;
 }
 

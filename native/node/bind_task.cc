@@ -96,6 +96,23 @@ napi_value load_variables(napi_env env, napi_callback_info info) {
   return out;
 }
 
+napi_value sworker_task(napi_env env, napi_callback_info info) {
+  const Args<5> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  if (channel == nullptr) return make_status(env, Status::kClosed);
+  const Bytes xdata(env, args[4], sip::kMaxVariablesBytes);
+  if (xdata.is_too_long) return make_status(env, Status::kPayloadTooLarge);
+  return make_status(env, channel->transactions().hand_over(Task{args.u32(1), args.u32(2)},
+                                                            static_cast<uint16_t>(args.u32(3)), xdata.view));
+}
+
+napi_value sworker_xdata(napi_env env, napi_callback_info info) {
+  const Args<2> args(env, info);
+  Channel* channel = Environment::of(env).channel(args.u32(0));
+  const std::string_view text = channel == nullptr ? std::string_view() : channel->xdata(args.u32(1));
+  return text.empty() ? make_null(env) : make_text(env, text);
+}
+
 }  // namespace
 
 const std::vector<Export> kTaskExports = {
@@ -106,6 +123,8 @@ const std::vector<Export> kTaskExports = {
     {"waitingResume", resume},
     {"variablesSave", save_variables},
     {"variablesLoad", load_variables},
+    {"sworkerTask", sworker_task},
+    {"sworkerXdata", sworker_xdata},
 };
 
 }  // namespace sip_async::node

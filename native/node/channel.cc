@@ -23,12 +23,24 @@ void surface_exception(napi_env env) {
   }
 }
 
+// False in an environment that is ending: nothing of the script can run there any more.
+bool can_run_script(napi_env env) {
+  napi_value source = nullptr;
+  napi_value result = nullptr;
+  if (napi_create_string_utf8(env, "0", 1, &source) == napi_ok &&
+      napi_run_script(env, source, &result) == napi_ok)
+    return true;
+  (void)napi_get_and_clear_last_exception(env, &result);
+  return false;
+}
+
 // What a task that has just begun to run is for.
 RecordKind kind_of(const core::Slot& slot) {
   const auto kind = slot.kind.load(std::memory_order_relaxed);
   if (kind == core::SlotKind::kTask) return RecordKind::kTask;
   if (kind == core::SlotKind::kEvent) return RecordKind::kEvent;
   if (kind == core::SlotKind::kLaunch) return RecordKind::kLaunch;
+  if (kind == core::SlotKind::kRaw) return RecordKind::kPreRouting;
   switch (static_cast<sip::Entry>(slot.entry.load(std::memory_order_relaxed))) {
     case sip::Entry::kRequestRoute:
       return RecordKind::kRequest;
@@ -43,6 +55,8 @@ RecordKind kind_of(const core::Slot& slot) {
     case sip::Entry::kRouteBlock:
     case sip::Entry::kOperation:
     case sip::Entry::kSuspendTimeout:
+    case sip::Entry::kPreRouting:
+    case sip::Entry::kHandedOver:
       break;
   }
   return RecordKind::kResume;
@@ -59,6 +73,7 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
     return false;
   records_ = static_cast<uint32_t*>(data);
   capacity_ = static_cast<uint32_t>(length / kRecordWords);
+  records_held_.resize(capacity_);
   napi_create_reference(env, records, 1, &records_ref_);
   napi_create_reference(env, on_batch, 1, &on_batch_);
   napi_value name;
@@ -185,6 +200,9 @@ void Channel::turn(napi_value callback) {
 
 void Channel::run_rounds(napi_value callback) {
   sip::SipEngine& engine = *entry_->engine;
+  // What waits is for the thread that takes this one's place.
+  if (failed_ && !can_run_script(env_)) return;
+  failed_ = false;
   if (place_.group < 0) engine.note_round(place_.thread);
   for (uint32_t round = 0; round < kRoundsPerTurn; ++round) {
     if (collect() == 0) {
@@ -195,6 +213,7 @@ void Channel::run_rounds(napi_value callback) {
     }
     deliver(callback, false);
     if (!open_) return;  // closed by the script
+    if (failed_) break;
   }
   wake();  // there may be more; others on this loop first
 }
@@ -217,21 +236,29 @@ uint32_t Channel::collect() {
   }
   if (place_.group < 0 || paused()) return count_;
   core::WorkerGroup& group = engine.group(static_cast<uint32_t>(place_.group));
+  bool handed_over = false;
   do {
     taken = group.take(tasks, std::min({64u, room(), task_room_}));
     for (uint32_t i = 0; i < taken; ++i) {
       if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) continue;
       const uint64_t queued = slots.at(tasks[i].index).queued_ns.load(std::memory_order_relaxed);
       group.counters.wait.record_ns(now - std::min(now, queued));
+      if (transactions().is_raw(tasks[i])) {
+        open_handed_over(tasks[i]);
+        handed_over = true;
+        continue;
+      }
       add_record(tasks[i], kind_of(slots.at(tasks[i].index)));
     }
-    // Tasks that ended meanwhile leave no record, but there may be others behind them.
-  } while (count_ == 0 && taken != 0);
+    // Tasks that ended meanwhile leave no record, but there may be others behind them. Messages that no script was needed for
+    // were work all the same, and the loop gets its turn.
+  } while (count_ == 0 && taken != 0 && !handed_over);
   return count_;
 }
 
 void Channel::add_record(Task task, RecordKind kind) {
   const core::SlotTable& slots = entry_->engine->engine().slots();
+  records_held_[count_] = 0;
   uint32_t* record = records_ + size_t{count_++} * kRecordWords;
   record[0] = task.index;
   record[1] = task.generation;
@@ -270,6 +297,11 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
   const uint32_t thread = place_.thread;
   const uint64_t now = core::now_ns();
   for (uint32_t i = 0; i < kReadsPerTurn; ++i) {
+    // What the stand-in has read came before what is in the socket.
+    while (transactions().has_pre_routing() && collect() != 0) {
+      deliver(callback, own_scope);
+      if (!open_) return;
+    }
     count_ = 0;
     const bool more = engine.read(socket, [&](Task fresh) {
       // The records hold at least a receive batch, but the inbox takes what does not fit all the same.
@@ -285,6 +317,18 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
 }
 
 void Channel::deliver(napi_value callback, bool own_scope) {
+  call_batch(callback, own_scope);
+  while (count_ != 0 && open_) call_batch(callback, own_scope);
+  // Closed by the script: what has begun is ended as that of a thread that is gone.
+  count_ = 0;
+  follow_ups_.clear();
+  for (uint32_t i = 0; i < held_.size(); ++i) {
+    if (held_[i].runs != 0) transactions().leave_lane(held_[i].raw);
+  }
+  held_.clear();
+}
+
+void Channel::call_batch(napi_value callback, bool own_scope) {
   const uint64_t started = core::now_ns();
   napi_value receiver;
   napi_value count;
@@ -296,6 +340,7 @@ void Channel::deliver(napi_value callback, bool own_scope) {
       own_scope ? napi_make_callback(env_, async_context_, receiver, callback, 1, &count, &result)
                 : napi_call_function(env_, receiver, callback, 1, &count, &result);
   delivering_ = false;
+  failed_ = failed_ || status != napi_ok;
   if (status == napi_ok) {
     napi_get_value_uint32(env_, result, &task_room_);
   } else if (status == napi_pending_exception) {
@@ -303,6 +348,78 @@ void Channel::deliver(napi_value callback, bool own_scope) {
   }
   settle(started);
   count_ = 0;
+  add_follow_ups();
+}
+
+std::string_view Channel::xdata(uint32_t number) {
+  if (!delivering_ || number >= count_ || records_held_[number] == 0) return {};
+  return transactions().xdata(held_[records_held_[number] - 1].raw);
+}
+
+void Channel::open_handed_over(Task raw) {
+  held_.push_back({raw, 0});
+  const auto held = static_cast<uint32_t>(held_.size());
+  Task fresh{};
+  bool is_fresh = false;
+  {
+    const sip::LaunchScope scope(place_.thread, launches_);
+    is_fresh = transactions().begin_handed_over(raw, fresh);
+  }
+  if (is_fresh) follow(fresh, held);
+  follow_launches(held);
+  add_follow_ups();
+  if (held_[held - 1].runs != 0) return;
+  transactions().leave_lane(raw);
+  held_.pop_back();
+  count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), sip::Outcome::kEnded);
+}
+
+void Channel::follow(Task task, uint32_t held) {
+  if (entry_->engine->engine().begin_run(task, place_.thread, core::now_ns()) != Status::kOk) return;
+  follow_ups_.push_back({task, held});
+  if (held != 0) ++held_[held - 1].runs;
+}
+
+void Channel::follow_launches(uint32_t held) {
+  for (const core::Engine::Launch& launch : launches_) {
+    entry_->engine->engine().keep(launch);
+    follow(launch.task, held);
+  }
+  launches_.clear();
+}
+
+void Channel::add_follow_ups() {
+  uint32_t taken = 0;
+  while (taken < follow_ups_.size() && room() != 0) {
+    const FollowUp& next = follow_ups_[taken++];
+    add_record(next.task, kind_of(entry_->engine->engine().slots().at(next.task.index)));
+    if (next.held == 0) continue;
+    records_held_[count_ - 1] = next.held;
+    records_[size_t{count_ - 1} * kRecordWords + 2] |= kSworkerMark;
+  }
+  follow_ups_.erase(follow_ups_.begin(), follow_ups_.begin() + taken);
+}
+
+uint32_t Channel::held_by(Task task) const {
+  if (held_.empty()) return 0;
+  for (uint32_t i = 0; i < count_; ++i) {
+    const uint32_t* record = records_ + size_t{i} * kRecordWords;
+    if (record[0] == task.index && record[1] == task.generation) return records_held_[i];
+  }
+  return 0;
+}
+
+void Channel::leave_held(uint32_t held) {
+  if (held == 0 || --held_[held - 1].runs != 0) return;
+  transactions().leave_lane(held_[held - 1].raw);
+}
+
+void Channel::take_fresh(Task fresh) {
+  if (settling_) {
+    follow(fresh, 0);
+  } else if (!entry_->engine->engine().post(place_.thread, fresh)) {
+    transactions().refuse(fresh);
+  }
 }
 
 void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
@@ -313,20 +430,31 @@ void Channel::count_run(core::WorkerGroup& group, sip::Outcome outcome) {
 bool Channel::finish(Task task, sip::Outcome outcome) {
   if (place_.group >= 0)
     count_run(entry_->engine->engine().group(static_cast<uint32_t>(place_.group)), outcome);
-  return end_run(task, outcome);
+  bool sent_500 = false;
+  within(task, [&] { sent_500 = end_run(task, outcome); });
+  return sent_500;
 }
 
 bool Channel::end_run(Task task, sip::Outcome outcome) {
   core::DataTasks& tasks = entry_->engine->tasks();
-  if (!tasks.is_task(task)) return transactions().finish(task, outcome);
-  tasks.finish(task);
-  return false;
+  if (tasks.is_task(task)) {
+    tasks.finish(task);
+    return false;
+  }
+  // One that was handed over may be another's by now.
+  if (outcome != sip::Outcome::kSuspended && transactions().is_raw(task)) {
+    Task fresh{};
+    if (transactions().finish_raw(task, outcome, fresh)) take_fresh(fresh);
+    return false;
+  }
+  return transactions().finish(task, outcome);
 }
 
 void Channel::settle(uint64_t started_ns) {
   core::Engine& engine = entry_->engine->engine();
   core::WorkerGroup* group = place_.group < 0 ? nullptr : &engine.group(static_cast<uint32_t>(place_.group));
   uint64_t cursor = started_ns;
+  settling_ = true;
   for (uint32_t i = 0; i < count_; ++i) {
     uint32_t* record = records_ + size_t{i} * kRecordWords;
     const Task task{record[0], record[1]};
@@ -334,7 +462,11 @@ void Channel::settle(uint64_t started_ns) {
     const bool told = (record[2] & kOutcomeMark) != 0;
     if (!told && (record[2] & 0xff) == static_cast<uint32_t>(RecordKind::kEnded)) continue;
     const auto outcome = told ? static_cast<sip::Outcome>(record[2] & 0xff) : sip::Outcome::kThrew;
-    if (outcome == sip::Outcome::kPending) continue;
+    const uint32_t held = records_held_[i];
+    if (outcome == sip::Outcome::kPending) {
+      leave_held(held);
+      continue;
+    }
     if (group != nullptr) {
       // What a run took: from the end of the one before it to its last reply. A call that was suspended may be another
       // thread's by now, and is not looked at.
@@ -347,8 +479,10 @@ void Channel::settle(uint64_t started_ns) {
       }
       count_run(*group, outcome);
     }
-    end_run(task, outcome);
+    within_held(held, [&] { end_run(task, outcome); });
+    leave_held(held);
   }
+  settling_ = false;
 }
 
 }  // namespace sip_async::node

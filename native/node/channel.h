@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "node/hub.h"
@@ -35,6 +36,7 @@ enum class RecordKind : uint32_t {
   kReply = 7,
   kCancel = 8,
   kLaunch = 9,
+  kPreRouting = 10,
 };
 inline constexpr uint32_t kRecordWords = 4;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
@@ -42,6 +44,8 @@ inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
 // The call has variables that an earlier run saved; without it nobody needs to ask.
 inline constexpr uint32_t kVariablesMark = 0x0002'0000;
+// A worker runs it for a message that was handed over (sworker_task).
+inline constexpr uint32_t kSworkerMark = 0x0004'0000;
 // Where its sip::RouteType stands.
 inline constexpr uint32_t kRouteTypeShift = 20;
 
@@ -67,6 +71,14 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // Ends a run outside of a batch: an asynchronous handler that has settled.
   bool finish(core::Task task, sip::Outcome outcome);
 
+  // Does something that may launch routes for a task that this thread runs; for one that was handed over, they run here, too.
+  template <class Action>
+  void within(core::Task task, Action&& action) {
+    within_held(held_by(task), action);
+  }
+  // What was handed over with the message that record `number` of the batch runs for; while the script has the batch.
+  std::string_view xdata(uint32_t number);
+
   void wake() override;
 
   sip::TransactionLayer& transactions() { return entry_->engine->transactions(); }
@@ -90,6 +102,20 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void read_socket(uint32_t socket, napi_value callback, bool own_scope);
   void read_sockets(napi_value callback);
   void add_record(core::Task task, RecordKind kind);
+  // Deals with a message that was handed over; what it wants of the script comes to the batch, or behind it.
+  void open_handed_over(core::Task raw);
+  // Begins what dealing with a message, or ending a run, has led to. `held`: as records_held_.
+  void follow(core::Task task, uint32_t held);
+  void follow_launches(uint32_t held);
+  void add_follow_ups();
+  void leave_held(uint32_t held);
+  template <class Action>
+  void within_held(uint32_t held, Action&& action);
+  // As records_held_, of a task of the present batch.
+  uint32_t held_by(core::Task task) const;
+  // A new message that this thread runs.
+  void take_fresh(core::Task fresh);
+  void call_batch(napi_value callback, bool own_scope);
   // Calls on_batch for the records that were collected and settles the runs that it ended. on_batch returns how many
   // more tasks it can take; 0 is a pause until run().
   void deliver(napi_value callback, bool own_scope);
@@ -119,6 +145,23 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   bool woken_to_read_ = false;       // no libuv: the stand-in wakes us for each datagram
   uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
+  bool settling_ = false;
+  bool failed_ = false;  // a batch could not be run
+  // Messages that were handed over and whose lanes are held: until the routes that they led to have returned.
+  struct Held {
+    core::Task raw;
+    uint32_t runs;
+  };
+  std::vector<Held> held_;
+  // For each record of the batch: number + 1 of what it holds, 0 for nothing.
+  std::vector<uint32_t> records_held_;
+  // What is to run behind the present batch: it has begun.
+  struct FollowUp {
+    core::Task task;
+    uint32_t held;
+  };
+  std::vector<FollowUp> follow_ups_;
+  std::vector<core::Engine::Launch> launches_;
 
   // Guards tsfn_ and open_ against wake() of other threads.
   std::mutex mutex_;
@@ -128,5 +171,18 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // consistent: a push that sees it set is seen by the look that follows the clearing.
   std::atomic<bool> scheduled_{false};
 };
+
+template <class Action>
+void Channel::within_held(uint32_t held, Action&& action) {
+  if (held == 0) {
+    action();
+    return;
+  }
+  {
+    const sip::LaunchScope scope(place_.thread, launches_);
+    action();
+  }
+  follow_launches(held);
+}
 
 }  // namespace sip_async::node

@@ -82,9 +82,11 @@ napi_value make_constants(napi_env env) {
       .set("reply", static_cast<uint32_t>(RecordKind::kReply))
       .set("cancel", static_cast<uint32_t>(RecordKind::kCancel))
       .set("launch", static_cast<uint32_t>(RecordKind::kLaunch))
+      .set("preRouting", static_cast<uint32_t>(RecordKind::kPreRouting))
       .set("routeTypeShift", kRouteTypeShift)
       .set("continued", kContinuedMark)
-      .set("variables", kVariablesMark);
+      .set("variables", kVariablesMark)
+      .set("sworker", kSworkerMark);
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))

@@ -24,6 +24,7 @@ inline constexpr const char* kEngineStats[] = {
     "keepAlives",
     "strayResponses",
     "refused",
+    "repliesRefused",
     "limited",
     "repliesNotKept",
     "stoodIn",
@@ -45,6 +46,7 @@ inline constexpr const char* kEngineStats[] = {
     "operationsCancelled",
     "operationsLate",
     "operationsRefused",
+    "rawActive",
 };
 
 // What became of an operation, in the order of core::OperationEnd.

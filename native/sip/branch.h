@@ -24,6 +24,8 @@ enum class Entry : uint8_t {
   kSuspendTimeout,  // nobody has continued it in time
   kCancelEvent,     // the hook that a CANCEL runs
   kOperation,       // Slot::route, in the thread whose operation has ended or has had its time
+  kPreRouting,      // the event route that a raw message runs before anything else
+  kHandedOver,      // a worker takes the raw message as if it came from the network
 };
 
 // The kind of route a script is in (Slot::route_type); a resumed one keeps it.

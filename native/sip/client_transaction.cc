@@ -361,7 +361,8 @@ void TransactionLayer::launch_reply_route(uint32_t index, Dispatch& out) {
   slot.route_type = static_cast<uint8_t>(RouteType::kReply);
   core::Engine::Launch launch;
   const Task task{index, word.generation()};
-  const Status status = engine_.launch(task, Run::kIdle, own.on_reply, own.thread, core::now_ns(), launch);
+  const Status status = engine_.launch(task, Run::kIdle, own.on_reply, LaunchScope::thread_or(own.thread),
+                                       core::now_ns(), launch);
   if (status == Status::kOk) {
     out.run(launch);
   } else {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "sip/launch_scope.h"
 #include "sip/transports.h"
 
 namespace sip_async::sip {
@@ -47,7 +48,9 @@ class Dispatch {
     }
     own.letters.clear();
     own.bytes.clear();
-    for (const core::Engine::Launch& launch : own.launches) engine_.deliver(launch, core::now_ns());
+    for (const core::Engine::Launch& launch : own.launches) {
+      if (!LaunchScope::take(launch)) engine_.deliver(launch, core::now_ns());
+    }
     own.launches.clear();
   }
 

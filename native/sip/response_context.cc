@@ -180,7 +180,7 @@ void TransactionLayer::decide(uint32_t parent, Dispatch& out, Verdict& verdict) 
     slot.route_type = static_cast<uint8_t>(RouteType::kFailure);
     call->failure_status = branch_in(best).status;
     const Task task{parent, word.generation()};
-    const uint32_t thread = call->upstream.socket % config_.receivers;
+    const uint32_t thread = LaunchScope::thread_or(call->upstream.socket % config_.receivers);
     core::Engine::Launch launch;
     if (engine_.launch(task, Run::kRelayed, call->on_failure, thread, core::now_ns(), launch) ==
         Status::kOk) {

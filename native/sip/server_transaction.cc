@@ -96,7 +96,9 @@ void TransactionLayer::complete(uint32_t index, PayloadRef reply, uint16_t code,
 Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason,
                                std::string_view extra_lines, bool stateless) {
   if (!slots_.is_current(task.index, task.generation)) return Status::kStaleHandle;
-  if (!is_message(task)) return Status::kNoTransaction;
+  if (!is_message(task)) {
+    return stateless && is_raw(task) ? reply_raw(task, code, reason, extra_lines) : Status::kNoTransaction;
+  }
   const Word word = slots_.word(task.index);
   if (word.has(Word::kCancelled)) return Status::kCancelled;
   if (word.has(Word::kAnswered)) return Status::kAlreadyAnswered;
@@ -332,6 +334,15 @@ void TransactionLayer::on_slot_timer(uint32_t index, uint64_t now_tick) {
     (void)arm(index, slot.timer_tick);  // the ticker is awake: it is the one that runs this
     return;
   }
+  if (slot.kind.load(std::memory_order_relaxed) == core::SlotKind::kRaw) {
+    // It found the queue of its group full, and has been ended meanwhile, or comes again.
+    const Word word = slots_.word(index);
+    if (slot.phase == static_cast<uint8_t>(Phase::kOver)) slots_.release(index);
+    lock.unlock();
+    const Task raw{index, word.generation()};
+    if (word.run() == Run::kDue) queue_raw(raw, slot.group.load(std::memory_order_relaxed));
+    return;
+  }
   if (slot.kind.load(std::memory_order_relaxed) == core::SlotKind::kBranch) {
     Verdict verdict;
     Dispatch out(engine_, transport_);
@@ -421,7 +432,8 @@ uint32_t TransactionLayer::conclude_all(uint16_t code, std::string_view reason) 
   for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
     const Word word = slots_.word(index);
     if (!word.has(Word::kLive) || word.has(Word::kAnswered)) continue;
-    if (conclude(Task{index, word.generation()}, code, reason, 0) == Status::kOk) ++ended;
+    const Task task{index, word.generation()};
+    if (conclude(task, code, reason, 0) == Status::kOk || conclude_raw(task, code, reason)) ++ended;
   }
   return ended;
 }
@@ -431,8 +443,10 @@ uint32_t TransactionLayer::thread_gone(uint32_t thread) {
   for (uint32_t index = 0, bound = slots_.high_water(); index < bound; ++index) {
     const Word word = slots_.word(index);
     const Slot& slot = slots_.at(index);
-    if (!word.has(Word::kLive) || slot.thread.load(std::memory_order_relaxed) != thread) continue;
+    if (!word.has(Word::kLive)) continue;
     const Task task{index, word.generation()};
+    if (lanes_ != nullptr && raw_thread_gone(task, thread)) ++ended;
+    if (slot.thread.load(std::memory_order_relaxed) != thread) continue;
     if (is_branch(task)) {
       ended += branch_thread_gone(task) ? 1 : 0;
       continue;
@@ -446,6 +460,7 @@ uint32_t TransactionLayer::thread_gone(uint32_t thread) {
       if (conclude(task, 500, {}, 0) == Status::kOk) ++ended;
     }
   }
+  if (lanes_ != nullptr && raw_closed_.load(std::memory_order_relaxed)) forget_queues();
   return ended;
 }
 

@@ -17,6 +17,8 @@ core::EngineConfig engine_config(const SipEngineConfig& config) {
   core::EngineConfig out;
   // As many tasks as transactions, and twice as many branches, so that none can take the slots of the others.
   out.slots = 4 * config.transactions.max_transactions + kExtraSlots;
+  // And as many messages that nothing has been done with yet.
+  if (config.transactions.has_pre_routing) out.slots += config.transactions.max_transactions;
   out.payload_bytes = out.slots * kMeanPayloadBytes + kExtraPayloadBytes;
   out.receivers = config.receivers;
   out.groups = config.groups;
@@ -68,12 +70,18 @@ void SipEngine::stop() {
 void SipEngine::receive(const Incoming& incoming) {
   Task fresh{};
   if (!transactions_.receive(incoming, fresh)) return;
-  const uint32_t receiver = next_receiver_;
-  next_receiver_ = (receiver + 1) % receivers();
+  uint32_t receiver = next_receiver_;
+  if (transactions_.is_raw(fresh)) {
+    receiver = transactions_.receiver_of(fresh);
+  } else {
+    next_receiver_ = (receiver + 1) % receivers();
+  }
   if (!engine_.post(receiver, fresh)) transactions_.refuse(fresh);
 }
 
 uint32_t SipEngine::read_for(uint32_t socket) {
+  std::unique_lock order(receivers_[receiver_of(socket)]->reading, std::defer_lock);
+  if (transactions_.has_pre_routing()) order.lock();
   const uint32_t count = transport_.socket(socket).receive(stand_in_batch_);
   // Before the first of them is handed on: who holds a task of this batch finds it counted.
   transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);

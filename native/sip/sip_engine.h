@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,8 @@ class SipEngine {
   uint32_t receiver_of(uint32_t socket) const { return socket % receivers(); }
 
   // By the receiver's loop: reads one batch and hands each new message to `deliver(Task)`. False when that emptied the
-  // socket.
+  // socket. With core:pre-routing it reads nothing while the inbox holds what the stand-in has read before, and is to be
+  // called again.
   template <class Deliver>
   bool read(uint32_t socket, Deliver&& deliver);
   // By the thread that owns the connections: one message of a stream. A new request goes to the receivers in turn.
@@ -78,6 +80,9 @@ class SipEngine {
  private:
   struct Receiver {
     ReceiveBatch batch;
+    // With core:pre-routing, whose messages keep their order: held while a batch is read, by the stand-in until it is in the
+    // inbox. No script runs under it.
+    std::mutex reading;
     // Written by the receiver's loop, read by the stand-in. Relaxed: only whether it moved counts.
     alignas(core::kCacheLine) std::atomic<uint64_t> rounds{0};
   };
@@ -96,7 +101,14 @@ class SipEngine {
 template <class Deliver>
 bool SipEngine::read(uint32_t socket, Deliver&& deliver) {
   ReceiveBatch& batch = receivers_[receiver_of(socket)]->batch;
-  const uint32_t count = transport_.socket(socket).receive(batch);
+  uint32_t count = 0;
+  if (transactions_.has_pre_routing()) {
+    std::lock_guard order(receivers_[receiver_of(socket)]->reading);
+    if (!engine_.inbox_empty(receiver_of(socket))) return true;
+    count = transport_.socket(socket).receive(batch);
+  } else {
+    count = transport_.socket(socket).receive(batch);
+  }
   for (uint32_t i = 0; i < count; ++i) {
     const Incoming incoming{batch.data(i), batch.size(i),
                             Hop{Address::of(batch.from(i)), 0, static_cast<uint16_t>(socket)}, false};

@@ -123,6 +123,11 @@ void KeyMaker::write_stateless_branch(const Hash128& key, char* out) const {
   write_hex(out + kStateless.size() + 16, value.low, 16);
 }
 
+Hash128 KeyMaker::lane(std::string_view call_id, uint16_t group) const {
+  SipHash hash(key0_, key1_);
+  return hash.separate(6).add_number(group).add(call_id).finish();
+}
+
 void KeyMaker::write_stateless_tag(const Hash128& key, char* out) const {
   SipHash mac(key0_, key1_);
   mac.separate(3).add_number(key.high).add_number(key.low);

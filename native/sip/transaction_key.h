@@ -26,6 +26,9 @@ class KeyMaker {
   // `as`: the method to count as; for ACK and CANCEL that is INVITE, to find what they belong to.
   Hash128 transaction(const char* data, const MessageIndex& index, Method as) const;
 
+  // What messages of one call have in common, in a group: the name of their lane.
+  Hash128 lane(std::string_view call_id, uint16_t group) const;
+
   // To tags of our replies. A transaction's tag leads straight to its slot, which is how the ACK to a 2xx (a transaction
   // of its own) finds the INVITE; a stateless reply's tag is made of the transaction key. Strangers can make neither.
   static constexpr size_t kTagBytes = 28;

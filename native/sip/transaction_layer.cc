@@ -30,6 +30,7 @@ TransactionLayer::TransactionLayer(core::Engine& engine, Transports& transport,
     source_limit_ = std::make_unique<SourceLimit>(
         SourceLimit::Config{.rate = config.source_rate, .burst = config.source_burst});
   }
+  if (config.has_pre_routing) lanes_ = std::make_unique<core::Lanes>(engine.slots().size());
 }
 
 bool TransactionLayer::is_over_limit(const Incoming& incoming) {
@@ -59,6 +60,10 @@ bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
     }
     return false;
   }
+  return lanes_ == nullptr ? take_in(incoming, index, fresh) : accept_raw(incoming, index, fresh);
+}
+
+bool TransactionLayer::take_in(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
   if (!index.is_request) {
     on_response(incoming, index);
     return false;
@@ -96,7 +101,7 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   const uint32_t found = lock.find(key);
   if (found == kNone) {
     if (is_over_limit(incoming)) return false;
-    if (draining_.load(std::memory_order_relaxed)) {
+    if (draining_.load(std::memory_order_relaxed) && !incoming.is_admitted) {
       lock.unlock();
     } else if (accept(lock, incoming, index, key, fresh)) {
       return true;
@@ -127,18 +132,24 @@ bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& 
   return false;
 }
 
+core::PayloadRef TransactionLayer::store(const Incoming& incoming, const MessageIndex& index) {
+  const core::PayloadRef ref = payloads_.try_allocate(sizeof(StoredMessage) + incoming.size);
+  if (ref == kNoPayload) return ref;
+  StoredMessage& stored = message_in(payloads_, ref);
+  stored.index = index;
+  stored.from = incoming.from;
+  stored.size = static_cast<uint32_t>(incoming.size);
+  memcpy(stored.data(), incoming.data, incoming.size);
+  return ref;
+}
+
 bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const MessageIndex& index,
                               const Hash128& key, Task& fresh) {
-  const core::PayloadRef ref = payloads_.try_allocate(sizeof(StoredMessage) + incoming.size);
+  const core::PayloadRef ref = incoming.stored != nullptr ? *incoming.stored : store(incoming, index);
   if (ref == kNoPayload) {
     lock.unlock();
     return false;
   }
-  StoredMessage& request = message_in(payloads_, ref);
-  request.index = index;
-  request.from = incoming.from;
-  request.size = static_cast<uint32_t>(incoming.size);
-  memcpy(request.data(), incoming.data, incoming.size);
 
   // When the table is full, the message still gets its route (it may want to answer 503 in its own way), but without a
   // transaction: nothing that needs one will do.
@@ -165,10 +176,11 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
     slot.key_low.store(key.low, std::memory_order_relaxed);
   });
   if (slot_index == kNone) {
-    payloads_.free(ref);
+    if (incoming.stored == nullptr) payloads_.free(ref);
     lock.unlock();
     return false;
   }
+  if (incoming.stored != nullptr) *incoming.stored = kNoPayload;
   in_script_.fetch_add(1, std::memory_order_relaxed);
   if (!stateless) {
     lock.insert(slot_index);
@@ -181,6 +193,10 @@ bool TransactionLayer::accept(Lock& lock, const Incoming& incoming, const Messag
 }
 
 void TransactionLayer::refuse(Task fresh) {
+  if (is_raw(fresh)) {
+    (void)conclude_raw(fresh, 503, {});
+    return;
+  }
   transport_.counters.refused.fetch_add(1, std::memory_order_relaxed);
   if (engine_.begin_run(fresh, kNone, core::now_ns()) != Status::kOk) return;
   reply(fresh, 503, {}, "Retry-After: 5\r\n", true);

@@ -15,7 +15,8 @@
 //
 // Where things are: transaction_layer.cc takes in, server_transaction.cc replies and ends calls, relay.cc sends on,
 // client_transaction.cc keeps the branches' timers and replies, response_context.cc decides what goes upstream,
-// stateless.cc forwards without a transaction, suspension.cc is t_suspend and t_continue.
+// stateless.cc forwards without a transaction, suspension.cc is t_suspend and t_continue, raw_message.cc is what comes before
+// all of it: core:pre-routing, and handing a message over to a group.
 #pragma once
 
 #include <array>
@@ -25,6 +26,7 @@
 #include <string_view>
 
 #include "core/engine.h"
+#include "core/lanes.h"
 #include "sip/branch.h"
 #include "sip/dispatch.h"
 #include "sip/faked_request.h"
@@ -58,6 +60,7 @@ struct TransactionConfig {
   uint32_t receivers = 1;
   bool has_cancel_event = false;  // the script wants to hear of each CANCEL
   bool has_reply_route = false;   // a script runs for each reply, whether one was armed or not
+  bool has_pre_routing = false;   // a script runs for each message before anything is done with it
   uint16_t max_headers = IndexLimits{}.max_headers;
   uint16_t max_line_bytes = IndexLimits{}.max_line_bytes;
   uint16_t max_vias = IndexLimits{}.max_vias;
@@ -78,6 +81,9 @@ struct Incoming {
   size_t size;
   Hop from;
   bool loop_stalled;  // read by the stand-in: the route will not run for a while
+  // Of one that was stored when it came in: its block. Whoever keeps the message takes the block and leaves kNoPayload.
+  core::PayloadRef* stored = nullptr;
+  bool is_admitted = false;  // it was stored before the intake stopped
 };
 
 // A message that a script sees and that is not answered by it: ACK never is, and CANCEL has been by then.
@@ -105,7 +111,8 @@ class TransactionLayer : public core::Engine::Handler {
   // Before the engine starts.
   Listeners& listeners() { return listeners_; }
 
-  // Receiver side. True: `fresh` is a new message for requestRoute, and the caller hands it to a thread.
+  // Receiver side. True: `fresh` is a new message for requestRoute, or any message for core:pre-routing, and the caller hands
+  // it to a thread.
   bool receive(const Incoming& incoming, Task& fresh);
   // A stream cannot be cut any further behind this request, of which only the headers are there: answers it if it can be.
   void reject_framing(const Incoming& incoming, uint16_t code, std::string_view reason);
@@ -123,6 +130,30 @@ class TransactionLayer : public core::Engine::Handler {
   // Ends a run. A call that has no final reply, was not dropped and not sent on gets 500; true when that was sent. The run
   // of a branch's reply route passes the reply on, unless a provisional one was dropped.
   bool finish(Task task, Outcome outcome);
+
+  // Raw messages, when there is an event route core:pre-routing. Such a slot ends with finish_raw(), or goes to a group.
+  bool has_pre_routing() const { return lanes_ != nullptr; }
+  bool is_raw(Task task) const {
+    return is_current(task) &&
+           slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kRaw;
+  }
+  // Ends the run of the event route. Unless the message was dropped or answered, it is dealt with now; true: `fresh` is a new
+  // message, as from receive().
+  bool finish_raw(Task raw, Outcome outcome, Task& fresh);
+  // By the thread that runs the event route: the message goes to a group, behind those of the same Call-ID that wait there,
+  // and `xdata` with it. kNoWorkers, kGroupFull, kAlreadyAnswered, kAlreadySuspended, kPayloadTooLarge, kSlotsExhausted (no
+  // memory), kClosed; then nothing has happened.
+  Status hand_over(Task raw, uint16_t group, std::string_view xdata);
+  // By the worker, of one that has begun to run: deals with it as if it just came in. True as for receive(). Until
+  // leave_lane() no other message of its Call-ID comes to a worker of the group.
+  bool begin_handed_over(Task raw, Task& fresh);
+  void leave_lane(Task raw);
+  // What was handed over with it; until leave_lane().
+  std::string_view xdata(Task raw) const;
+  // From now on no message is taken that would need a script to decide on it.
+  void close_raw_intake() { raw_closed_.store(true, std::memory_order_relaxed); }
+  // Whose event route a message of a stream runs in: one receiver's for a call, so that its messages keep their order.
+  uint32_t receiver_of(Task raw) const;
 
   // Sends the request on: one more branch of the call (t_relay). By the thread that runs its request or failure route.
   // kUnresolved: `branch` waits for send_to() or fail_branch(), and last_target() is the URI to look up.
@@ -210,11 +241,28 @@ class TransactionLayer : public core::Engine::Handler {
   const TransactionConfig& config() const { return config_; }
   uint32_t open_transactions() const { return open_.load(std::memory_order_relaxed); }
   uint32_t open_branches() const { return branches_.load(std::memory_order_relaxed); }
+  uint32_t open_raw() const { return raw_open_.load(std::memory_order_relaxed); }
+  bool lanes_hold() const { return lanes_ == nullptr || lanes_->check_invariants(); }
 
  private:
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
-  static constexpr uint8_t kMade = 2;  // t_newtran, or sent on
+  static constexpr uint8_t kMade = 2;      // t_newtran, or sent on
+  static constexpr uint8_t kAdmitted = 4;  // of a raw message: see Incoming
+
+  // What is done with a message that is well-formed, with or without an event route before it.
+  bool take_in(const Incoming& incoming, const MessageIndex& index, Task& fresh);
+  bool accept_raw(const Incoming& incoming, const MessageIndex& index, Task& fresh);
+  void refuse_raw(const Incoming& incoming, const MessageIndex& index);
+  bool take_stored(Task raw, Task& fresh);
+  Status reply_raw(Task raw, uint16_t code, std::string_view reason, std::string_view extra_lines);
+  void queue_raw(Task raw, uint16_t group);
+  void unlink_raw(uint32_t index);
+  void end_raw(Task raw);
+  void release_raw(uint32_t index);
+  bool conclude_raw(Task raw, uint16_t code, std::string_view reason);
+  bool raw_thread_gone(Task raw, uint32_t thread);
+  void forget_queues();
 
   // Asked once for each message that belongs to no transaction here and would be routed or answered.
   bool is_over_limit(const Incoming& incoming);
@@ -223,6 +271,8 @@ class TransactionLayer : public core::Engine::Handler {
   bool on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh);
   bool accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
               Task& fresh);
+  // Copies the message with its index; kNoPayload when there is no memory.
+  core::PayloadRef store(const Incoming& incoming, const MessageIndex& index);
   void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
                          std::string_view reason, std::string_view to_tag, std::string_view extra_lines = {});
   void reply_statelessly(const Incoming& incoming, const MessageIndex& index, uint16_t code,
@@ -334,6 +384,10 @@ class TransactionLayer : public core::Engine::Handler {
   core::PayloadRef keep_reply(const char* data, size_t size, uint16_t code, const Hop& to);
 
   uint64_t tick_in(uint64_t delay_ms) const;
+  bool has_faked_request(Task task) const {
+    const auto kind = slots_.at(task.index).kind.load(std::memory_order_relaxed);
+    return kind == core::SlotKind::kTask || kind == core::SlotKind::kEvent || kind == core::SlotKind::kLaunch;
+  }
   bool is_message(Task task) const {
     return slots_.at(task.index).kind.load(std::memory_order_relaxed) == core::SlotKind::kMessage;
   }
@@ -351,8 +405,11 @@ class TransactionLayer : public core::Engine::Handler {
   TransactionTable table_;
   // Transactions in the table; relaxed, decides only on admission.
   std::atomic<uint32_t> open_{0};
-  std::atomic<uint32_t> in_script_{0};  // relaxed, see in_script()
-  std::atomic<uint32_t> branches_{0};   // relaxed; decides only on admission
+  std::atomic<uint32_t> in_script_{0};   // relaxed, see in_script()
+  std::atomic<uint32_t> branches_{0};    // relaxed; decides only on admission
+  std::unique_ptr<core::Lanes> lanes_;   // nullptr: there is no core:pre-routing
+  std::atomic<uint32_t> raw_open_{0};    // relaxed; decides only on admission
+  std::atomic<bool> raw_closed_{false};  // set once at the end; relaxed, as draining_
   std::atomic<bool> draining_{false};  // set once at the end; relaxed, a request more or less does not matter
 };
 
@@ -374,7 +431,7 @@ template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   const bool has_no_slot = task.bits() == FakedRequest::kName.bits();
   if (!has_no_slot && !slots_.is_current(task.index, task.generation)) return false;
-  if (has_no_slot || (!is_message(task) && !is_branch(task))) {
+  if (has_no_slot || has_faked_request(task)) {
     read(faked_.request());
     return true;
   }

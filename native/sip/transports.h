@@ -28,6 +28,7 @@ struct TransportCounters {
   std::atomic<uint64_t> keep_alives{0};
   std::atomic<uint64_t> stray_responses{0};
   std::atomic<uint64_t> refused{0};           // 503 without a route: no slot left, or closing
+  std::atomic<uint64_t> replies_refused{0};   // not taken in: no slot left, or closing
   std::atomic<uint64_t> limited{0};           // dropped: the source had no request left
   std::atomic<uint64_t> replies_not_kept{0};  // sent, but no block left to keep it for retransmissions
   std::atomic<uint64_t> stood_in{0};          // read by the stand-in thread

@@ -34,7 +34,7 @@ export function matrixPrelude(rows: readonly Row[], states: readonly State[]): s
   /** Does what the row says; then \`finish\`, unless the script has ended. */
   function runRow(msg, key, row, finish = () => undefined) {
     const done = (value) => {
-      post(key, (/return msg\\.((avp|xavp|flags)\\.get|tCheck|tIs)/.test(String(scripts[row])) ? shownRead : shown)(msg, value));
+      post(key, (/return msg\\.((avp|xavp|flags)\\.get|tCheck|tIs|sworkerActive)/.test(String(scripts[row])) ? shownRead : shown)(msg, value));
       return finish(msg);
     };
     const failed = (error) => {
@@ -103,3 +103,12 @@ export const matrixDefinition = `
       if (msg.atkv.val.startsWith('run ')) return runRow(msg, msg.atkv.key, Number(msg.atkv.val.slice(4)));
     },
   },`;
+
+/** The same with the event route that every message runs first: it does what the row says. */
+export const preRoutingDefinition = matrixDefinition.replace(
+  'eventRoute: {',
+  `eventRoute: {
+    'core:pre-routing'(msg) {
+      if (msg.isRequest && msg.method !== 'ACK' && msg.header('X-Do') !== null) return runRow(msg, msg.callId, rowOf(msg));
+    },`,
+);

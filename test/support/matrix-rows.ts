@@ -3,11 +3,11 @@
  * `reply` and `newtran` act on the transaction, `append` prepares a reply, `change` what is forwarded, `store` sets
  * variables, `task` starts other work, `end` ends the script, `read` changes nothing; `relay` sends on, `arm` prepares it,
  * `armReply` too, in branch routes as well; `continue` and `undo` are of a suspension of this very call; `check`, `status` and
- * `cancelled` ask what the state answers; `fixed` comes to the same in every state.
+ * `cancelled` ask what the state answers; `sworker` is for `core:pre-routing` alone; `fixed` comes to the same in every state.
  */
 export type FunctionClass =
   | 'suspend' | 'task' | 'reply' | 'newtran' | 'append' | 'change' | 'store' | 'end' | 'read'
-  | 'relay' | 'arm' | 'armReply' | 'continue' | 'undo' | 'check' | 'status' | 'cancelled' | 'fixed';
+  | 'relay' | 'arm' | 'armReply' | 'continue' | 'undo' | 'check' | 'status' | 'cancelled' | 'sworker' | 'fixed';
 
 /** One call of a function, as it stands in a script, and what becomes of it in a request route that may do everything. */
 export interface Row {
@@ -302,6 +302,13 @@ const opens: Row[] = [
   },
 ];
 
+const sworker: Row[] = [
+  ...rowsOf('sworkerTask', 'sworker', 'msg.sworkerTask(?)', [
+    ...all('false WRONG_ROUTE', ["'work'", "'default'", ...strangeNames]), ...notText,
+  ]),
+  { fn: 'sworkerActive', class: 'read', script: 'msg.sworkerActive()', live: 'value false' },
+];
+
 /** What the proxy has as well. */
 export const proxyRows: Row[] = [...taskRows, ...continueRows];
 
@@ -324,4 +331,5 @@ export const messageRows: Row[] = [
   ...arms,
   ...asks,
   ...opens,
+  ...sworker,
 ];

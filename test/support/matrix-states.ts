@@ -30,7 +30,7 @@ type Rules = Readonly<Record<FunctionClass, Rule>>;
 
 const live: Rules = {
   suspend: 'live', task: 'live', reply: 'live', newtran: 'live', append: 'live', change: 'live', store: 'live', end: 'live',
-  read: 'live', relay: 'live', arm: 'live', armReply: 'live', fixed: 'live',
+  read: 'live', relay: 'live', arm: 'live', armReply: 'live', sworker: 'live', fixed: 'live',
   continue: ['false NOT_SUSPENDED'], undo: ['false NOT_SUSPENDED'],
   check: ['value true'], status: ['value false'], cancelled: ['value false'],
 };
@@ -183,6 +183,20 @@ export const relayStates: readonly State[] = [
 export const suspendedState: State = {
   name: 'suspended, with return=1', script: "msg.asyncMsRoute('RESUME', 40); return run(msg);", finals: [404],
   rules: { ...openRules, undo: ['false NOT_SUSPENDED'] },
+};
+
+/** In a proxy with `core:pre-routing`, which does what the row says; what goes on from there is answered. */
+export const preRoutingState: State = {
+  name: 'in core:pre-routing', script: 'return answer(msg);', finals: [480],
+  rules: {
+    ...outside, reply: ['false NO_TRANSACTION', 'true'], relay: ['false WRONG_ROUTE'], arm: ['false WRONG_ROUTE'],
+    armReply: ['false WRONG_ROUTE'], sworker: ['true', 'false UNKNOWN_GROUP'],
+  },
+  finalsOf(row) {
+    if (row.fn === 'drop') return [];
+    const isStateless = row.fn === 'slSendReply' || row.fn === 'slReplyError';
+    return isStateless && row.answer !== undefined ? [row.answer] : undefined;
+  },
 };
 
 /** With a handler that waits for the test. */
