@@ -424,7 +424,9 @@ template <class Read>
 bool TransactionLayer::with_request(Task task, bool owner, Read&& read) {
   if (!slots_.is_current(task.index, task.generation)) return false;
   const auto kind = slots_.at(task.index).kind.load(std::memory_order_relaxed);
-  if (kind == core::SlotKind::kTask || kind == core::SlotKind::kEvent) {
+  const bool has_message =
+      kind == core::SlotKind::kMessage || kind == core::SlotKind::kBranch || kind == core::SlotKind::kRaw;
+  if (!has_message) {
     read(faked_.request());
     return true;
   }
