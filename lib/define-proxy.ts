@@ -73,8 +73,8 @@ export interface TmParams {
 /** `modparam("sworker", …)`. */
 export interface SworkerParams {
   /**
-   * The variable that goes along with a message that `sworkerTask` hands over: `$var(x)`, which is `msg.var.x`, or `$avp(x)`, which
-   * is `msg.avp.get('x')`. It is read when `sworkerTask` is called and set, as text, in each route that the worker runs for the
+   * The variable that goes along with a message that `sworkerTask` hands over: `$var(x)`, which is `msg.var.x`, or `$avp(x)`,
+   * which is `msg.avp.get('x')`. It is read when `sworkerTask` is called and set, as text, in each route that the worker runs for the
    * message; when it is not set or empty there, it is `null` here.
    */
   xdata?: string;

@@ -2,12 +2,12 @@ import { emitTkv, readTkv, sendTaskData, SLOT_KIND } from './async/data-task.ts'
 import type { TkvEvent } from './async/data-task.ts';
 import { native } from './binding.ts';
 import { RUN_STATE } from './message-run.ts';
-import { MODULE_GROUP_NUMBER } from './runtime.ts';
+import { MODULE_GROUP_NUMBER, PRE_ROUTING_EVENT } from './runtime.ts';
 import { SCRIPT_END } from './script-end.ts';
 import { MessageStatements } from './statements/message-statements.ts';
 import { checkHandle, continueSuspended } from './suspended.ts';
 import type { Handle } from './suspended.ts';
-import { PRE_ROUTING_EVENT, readXdata, writeXdata } from './sworker.ts';
+import { handOver, writeXdata } from './sworker.ts';
 import { checkText, headerLine, parseDelay } from './tm/arguments.ts';
 import { NO_ROUTE } from './tm/route-type.ts';
 
@@ -132,29 +132,14 @@ export class Message<
    *   `SLOTS_EXHAUSTED` (no memory for the variable), `PAYLOAD_TOO_LARGE`, `CLOSED`. Nothing has happened then, and unless it
    *   is dropped the message goes on where it is
    * @throws TypeError for a name that is no string, and when the variable holds neither text nor a number
-   *
-   * @example
-   * ```js
-   * eventRoute: {
-   *   'core:pre-routing'(msg) {
-   *     if (msg.sworkerTask('default')) msg.drop();
-   *   },
-   * }
-   * ```
    */
   sworkerTask(groupname: GroupName): boolean {
     checkText(groupname, 'groupname');
     if (!this.isRaw) return this.refuse('WRONG_ROUTE', `sworkerTask is for ${PRE_ROUTING_EVENT}`);
     if (this.state === RUN_STATE.handedOver) return this.refuse('ALREADY_SUSPENDED');
     this.mustBeLive();
-    const { channel, groupNumbers, firstGroup, xdata } = this.runtime;
-    const group = groupNumbers.get(groupname);
-    if (group === undefined) {
-      return firstGroup < 0 ? this.refuse('NO_WORKERS', 'asyncWorkers is 0 and there is no group') : this.refuse('UNKNOWN_GROUP', groupname);
-    }
-    const text = xdata === null ? '' : readXdata(xdata, this);
-    const status = native.sworkerTask(channel, this.index, this.generation, group, text);
-    if (status !== STATUS.ok) return this.refuseStatus(status);
+    const refusal = handOver(this.runtime, this, groupname);
+    if (refusal !== null) return this.taken(refusal);
     this.state = RUN_STATE.handedOver;
     this.owner = 0;
     return this.done();

@@ -1,5 +1,7 @@
 import { isIPv6 } from 'node:net';
 import type { ProxyConfig } from './config/schema.ts';
+import { parseXdata } from './config/xdata.ts';
+import type { XdataVariable } from './config/xdata.ts';
 import type { ProxyDefinition, RouteHandler } from './define-proxy.ts';
 import { makeError } from './errors.ts';
 import type { ErrorName, SipAsyncError } from './errors.ts';
@@ -9,8 +11,6 @@ import type { Logger } from './log.ts';
 import type { Message } from './message.ts';
 import { Operations } from './statements/operations.ts';
 import type { OperationOutcome } from './statements/operation.ts';
-import { parseXdata, PRE_ROUTING_EVENT } from './sworker.ts';
-import type { XdataVariable } from './sworker.ts';
 import { Resolver } from './transport/resolve.ts';
 
 /** What every route in one thread shares: the engine's numbers, the handlers of this thread, the names behind numbers. */
@@ -66,6 +66,9 @@ export interface Runtime {
   readonly maxSeconds: number;
   readonly maxMs: number;
 }
+
+/** The event that every message raises before anything else is done with it. */
+export const PRE_ROUTING_EVENT = 'core:pre-routing';
 
 /** The event that a CANCEL raises. */
 export const CANCEL_EVENT = 'tm:canceled';

@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { parseControlPath } from '../control/path.ts';
 import type { ProxySettings } from '../define-proxy.ts';
 import { isProxyDefinition } from '../define-proxy.ts';
-import { parseXdata } from '../sworker.ts';
 import type { Path } from './faults.ts';
 import { Faults, mismatch } from './faults.ts';
 import type { GroupConfig, GroupEntry } from './groups.ts';
@@ -17,6 +16,7 @@ import type { DnsConfig, HostAndPort } from './names.ts';
 import type { RouteNames } from './routes.ts';
 import { checkEvents, checkTkvEvent, readRoutes, ROUTE_KEYS } from './routes.ts';
 import type { StreamConfig, TlsConfig } from './streams.ts';
+import { parseXdata } from './xdata.ts';
 import { checkTls, streamConfig, streamShape, tlsConfig } from './streams.ts';
 
 /** A checked configuration with every default filled in. It holds no function, so that threads can be sent it. */
