@@ -151,7 +151,7 @@ describe('a call that was answered before it is suspended', () => {
   );
 
   it.each(['INVITE', 'OPTIONS'])(
-    '12.13: keeps its final reply, which repeated requests get again (suspended replies wait for reply routes): %s',
+    '12.13: keeps its final reply, which repeated requests get again (suspended replies: test/relay.suspend.test.ts): %s',
     async (method) => {
       for (const cseq of [200, 302, 404, 603]) {
         const call = running.client.request({ method, cseq, autoAck: true });

@@ -181,7 +181,7 @@ describe('suspending again and again', () => {
   );
 
   it.each(['route', 'sleep'])(
-    '12.4: what was suspended, or refused, has replies flow as before (relayed ones wait for t_relay): %s',
+    '12.4: what was suspended, or refused, has replies flow as before (relayed ones: test/suspend.open.test.ts): %s',
     async (user) => {
       running.proxy.asyncTaskGroupData('SPIN', 'full', '');
       await book.atLeast(1);
@@ -198,7 +198,7 @@ describe('suspending again and again', () => {
     },
   );
 
-  it('12.5: more suspensions of one call than there ever were branches (in failure routes: waits for these)', async () => {
+  it('12.5: more suspensions of one call than there ever were branches (in failure routes: test/relay.suspend.test.ts)', async () => {
     const call = running.client.request({ user: 'hops', autoAck: true });
     const entry = await eventually(() => running.proxy.suspended().find(({ route }) => route === 'RESUME'), {
       timeoutMs: 10_000,
@@ -223,7 +223,7 @@ describe('suspending again and again', () => {
     },
   );
 
-  it('12.8: what a call has set is there when it goes on, and when it is ended (failure routes: wait)', async () => {
+  it('12.8: what a call has set is there when it goes on, and when it is ended (failure routes: test/suspend.open.test.ts)', async () => {
     expect(await running.ask({ user: 'kept' })).toMatchObject({ status: 200 });
     const call = running.client.request({ user: 'woken', autoAck: true });
     await call.provisional();

@@ -211,7 +211,7 @@ describe('the targets of a suspended call', () => {
   let target: SipClient | undefined;
   afterEach(() => target?.close());
 
-  it('12.30: hear nothing of it, however it ends (the timeouts of branches wait for t_relay)', async () => {
+  it('12.30: hear nothing of it, however it ends (of branches: test/relay.timers.test.ts)', async () => {
     target = await SipClient.open({ port: running.proxy.addresses[0]!.port });
     const ruri = `sip:target@127.0.0.1:${target.port}`;
     const call = (user: string) =>

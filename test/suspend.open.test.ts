@@ -32,6 +32,15 @@ const definition = `
         note([msg.tCancelSuspend(at.index, at.label), code(msg), msg.tCancelSuspend(at.index, at.label), code(msg)]);
         msg.sendReply(480);
       },
+      'withdrawn-relayed'() {
+        const at = msg.tSuspend();
+        if (msg.tCancelSuspend(at.index, at.label)) msg.tRelay(msg.header('X-To'));
+      },
+      rescued() {
+        msg.avp.set('kept', 'yes');
+        msg.tOnFailure('RESCUE');
+        msg.tSuspend();
+      },
       twice() {
         const at = msg.tSuspend();
         note([msg.tSuspend(), code(msg), typeof at.index, typeof at.label]);
@@ -67,6 +76,10 @@ const definition = `
     NOTHING() {},
   },
   failureRoute: {
+    RESCUE(msg) {
+      note([msg.tCheckStatus('408'), msg.avp.get('kept')]);
+      msg.tRelay(msg.header('X-To'));
+    },
     OPEN(msg) {
       const at = msg.tSuspend();
       note(['suspended', at.index, at.label]);
@@ -162,6 +175,14 @@ describe('tSuspend', () => {
     const [first, , second, why] = (await notes.atLeast(1))[0] as unknown[];
     expect([first, second]).toEqual([true, false]);
     expect([error('NOT_SUSPENDED'), error('STALE_HANDLE')]).toContain(why);
+    await callsEnd(running.proxy);
+  });
+
+  it('is withdrawn, and the call is sent on, with its replies (12.4)', async () => {
+    callees[0]!.on('INVITE', [180, 200]);
+    const one = call('withdrawn-relayed');
+    expect((await one.final()).status).toBe(200);
+    expect(statusesOf(one)).toEqual([100, 180, 200]);
     await callsEnd(running.proxy);
   });
 
@@ -301,6 +322,15 @@ describe('max_suspend', () => {
     expect(proceed(at)).toBe(false);
     await callsEnd(running.proxy);
     expect(finalsOf(one)).toHaveLength(1);
+  });
+
+  it('runs the failure route that was armed, which sends the call on, with its replies (12.4)', async () => {
+    callees[0]!.on('INVITE', [180, 200]);
+    const one = call('rescued');
+    expect((await one.final()).status).toBe(200);
+    expect(await notes.atLeast(1)).toEqual([[true, 'yes']]);
+    expect(statusesOf(one)).toEqual([100, 180, 200]);
+    await callsEnd(running.proxy);
   });
 
   it('waits in a failure route and ends with the refusal when nobody continues it', async () => {

@@ -42,7 +42,7 @@ describe('with modparam async return=1', () => {
     expect(call.finals).toHaveLength(1);
   });
 
-  it('15.2.16: a reply while the call is suspended is refused (suspended replies wait for reply routes)', async () => {
+  it('15.2.16: a reply while the call is suspended is refused (suspended replies: test/relay.suspend.test.ts)', async () => {
     const call = running.client.request({ user: 'alice', autoAck: true });
     expect((await call.final()).status).toBe(404);
     expect(await book.atLeast(2)).toEqual([['SUSPENDED', 'SUSPENDED', 'SUSPENDED'], 'resumed']);

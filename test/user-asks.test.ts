@@ -82,7 +82,7 @@ describe('what users asked for', () => {
     }
   });
 
-  it('15.2.6: work that never ends: its caller is free to leave (deadlines wait for async and launch)', async () => {
+  it('15.2.6: work that never ends: its caller is free to leave (deadlines: test/statements.async.test.ts)', async () => {
     const other = new RunningProxy(userDefinition, { prelude: userPrelude });
     await other.start();
     const calls = ['never', 'never', 'long'].map((user) => other.client.request({ user, autoAck: true }));
@@ -186,7 +186,7 @@ describe('what users asked for', () => {
     for (const call of calls) expect([[404], [487]], `seed ${seed}`).toContainEqual(distinctFinals(call));
   });
 
-  it('15.2.15: requests and CANCELs that are repeated while the call waits (replies wait for t_relay)', async () => {
+  it('15.2.15: requests and CANCELs that are repeated while the call waits (replies: test/relay.suspend.test.ts)', async () => {
     const call = request('long');
     await call.provisional();
     for (let i = 0; i < 3; i += 1) call.resend();
