@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { eventually } from './support/eventually.ts';
-import { heldOf, heldOne, heldPrelude } from './support/held-operations.ts';
+import { heldOf, heldOne, heldPrelude, operationsPrelude } from './support/held-operations.ts';
 import { notePrelude, Notes } from './support/notes.ts';
 import { finalsOf, statusesOf } from './support/relay-scene.ts';
 import { becomesIdle, callsEnd, RunningProxy, useProxy } from './support/running-proxy.ts';
@@ -12,24 +12,7 @@ const notes = Notes.forThisFile();
 const prelude = `
   ${notePrelude}
   ${heldPrelude}
-  const code = (msg) => msg.asyncError?.code.slice(13) ?? null;
-  const thrown = new Error('thrown');
-  const later = (ms, value) => new Promise((done) => setTimeout(done, ms, value));
-  const text = (value) => value instanceof Error ? (value.code?.slice(13) ?? value.message) : value === undefined ? 'undefined' : value;
-  const operations = {
-    value: () => 'value',
-    nothing: () => undefined,
-    throws: () => { throw thrown; },
-    promise: async () => 'promised',
-    rejects: () => Promise.reject(thrown),
-    thenable: () => ({ then(resolve) { resolve('thenable'); } }),
-    'bad-thenable': () => ({ get then() { throw thrown; } }),
-    turn: () => new Promise((resolve) => setImmediate(resolve, 'turned')),
-    late: () => later(5, 'late'),
-    'late-throws': () => later(5).then(() => { throw thrown; }),
-    never: () => new Promise(() => undefined),
-    obedient: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-  };
+  ${operationsPrelude}
   /** What the resume route says in its reply. */
   function answer(msg) {
     const { result } = msg;

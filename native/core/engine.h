@@ -175,6 +175,9 @@ class Engine {
   void wake_touched();
   Status resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
                         uint32_t thread);
+  // A slot for a new task. False when there is none.
+  template <class Prepare>
+  bool acquire(uint16_t route, uint16_t group, uint32_t thread, uint64_t now, Prepare&& prepare, Task& out);
   Status submit_to(Task task, uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns);
   Status submit_suspended(Task task, uint16_t route, uint16_t group, uint32_t thread, uint64_t due_ns);
 
@@ -205,40 +208,35 @@ class Engine {
 };
 
 template <class Prepare>
-Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
-                      Task& out) {
-  if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
+bool Engine::acquire(uint16_t route, uint16_t group, uint32_t thread, uint64_t now, Prepare&& prepare,
+                     Task& out) {
   uint32_t generation = 0;
   const uint32_t index = slots_.try_acquire([&](Slot& slot) {
     // Read here, where the slot is nobody else's: the moment it is live, a scan may end the task, and the next one begin.
     generation = Word(slot.word.load(std::memory_order_relaxed)).generation();
     slot.route.store(route, std::memory_order_relaxed);
     slot.group.store(group, std::memory_order_relaxed);
-    slot.thread.store(kNone, std::memory_order_relaxed);
+    slot.thread.store(thread, std::memory_order_relaxed);
     slot.queued_ns.store(now, std::memory_order_relaxed);
     slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
     prepare(slot);
   });
-  if (index == kNone) return Status::kSlotsExhausted;
-  out = Task{index, generation};
+  if (index != kNone) out = Task{index, generation};
+  return index != kNone;
+}
+
+template <class Prepare>
+Status Engine::submit(uint16_t route, uint16_t group, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
+                      Task& out) {
+  if (const Status refusal = groups_[group]->admit(); refusal != Status::kOk) return refusal;
+  if (!acquire(route, group, kNone, now, prepare, out)) return Status::kSlotsExhausted;
   return submit_to(out, route, group, now, delay_ns);
 }
 
 template <class Prepare>
 Status Engine::submit_own(uint16_t route, uint32_t thread, uint64_t now, uint64_t delay_ns, Prepare&& prepare,
                           Task& out) {
-  uint32_t generation = 0;
-  const uint32_t index = slots_.try_acquire([&](Slot& slot) {
-    generation = Word(slot.word.load(std::memory_order_relaxed)).generation();
-    slot.route.store(route, std::memory_order_relaxed);
-    slot.group.store(kOwnThread, std::memory_order_relaxed);
-    slot.thread.store(thread, std::memory_order_relaxed);
-    slot.queued_ns.store(now, std::memory_order_relaxed);
-    slot.due_tick.store(clock_.tick_at(now), std::memory_order_relaxed);
-    prepare(slot);
-  });
-  if (index == kNone) return Status::kSlotsExhausted;
-  out = Task{index, generation};
+  if (!acquire(route, kOwnThread, thread, now, prepare, out)) return Status::kSlotsExhausted;
   return submit_suspended(out, route, kOwnThread, thread, now + delay_ns);
 }
 
