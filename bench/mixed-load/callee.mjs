@@ -21,7 +21,7 @@ export class Callee {
   #open = new Map();
   /** Those that got theirs a moment ago. @type {Set<string>} */
   #over = new Set();
-  /** Final replies that no ACK ever came for. */
+  /** Final replies to our callers that no ACK ever came for. */
   unacknowledged = 0;
 
   /** @returns {Promise<number>} the port */
@@ -92,7 +92,8 @@ export class Callee {
     if (open === undefined) return;
     clearTimeout(open.timer);
     if (repeats > kMostRepeats) {
-      this.unacknowledged++;
+      // A stranger whose rubbish has become a good INVITE acknowledges nothing.
+      if (!/^Call-ID: *stranger/i.test(key)) this.unacknowledged++;
       this.#open.delete(key);
       return;
     }
