@@ -1,7 +1,6 @@
 // Client transactions: sending, repeating (timers A and E), giving up (B, C and F), replies, ACK and CANCEL, and the time
 // in which repetitions are answered (D and K).
 #include <algorithm>
-#include <cstring>
 
 #include "sip/transaction_layer.h"
 
@@ -339,13 +338,9 @@ bool TransactionLayer::offer_reply(uint32_t index, const ReplyView& reply, Dispa
   if (!has_route || (own.is_done && !is_dialog)) return false;
   // The last place is kept for the final reply. A 2xx to an INVITE comes again by itself.
   if (own.waiting_count + (is_final ? 0u : 1u) >= StoredBranch::kMostWaiting) return !is_final || is_dialog;
-  const PayloadRef ref = payloads_.try_allocate(sizeof(StoredMessage) + reply.size);
+  const PayloadRef ref =
+      store({reply.data, reply.size, message_in(payloads_, own.sent).from, false}, *reply.index);
   if (ref == kNoPayload) return false;
-  StoredMessage& stored = message_in(payloads_, ref);
-  stored.index = *reply.index;
-  stored.from = message_in(payloads_, own.sent).from;
-  stored.size = static_cast<uint32_t>(reply.size);
-  memcpy(stored.data(), reply.data, reply.size);
   own.waiting[own.waiting_count++] = ref;
   launch_reply_route(index, out);
   return true;
