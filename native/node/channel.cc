@@ -1,6 +1,7 @@
 #include "node/channel.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "sip/stand_in.h"
 
@@ -239,6 +240,7 @@ uint32_t Channel::collect() {
   bool handed_over = false;
   do {
     taken = group.take(tasks, std::min({64u, room(), task_room_}));
+    for (uint32_t i = 0; i < taken; ++i) slots.prefetch(tasks[i].index);
     for (uint32_t i = 0; i < taken; ++i) {
       if (engine.begin_run(tasks[i], place_.thread, now) != Status::kOk) continue;
       const uint64_t queued = slots.at(tasks[i].index).queued_ns.load(std::memory_order_relaxed);
@@ -248,6 +250,7 @@ uint32_t Channel::collect() {
         handed_over = true;
         continue;
       }
+      transactions().prefetch(tasks[i]);
       add_record(tasks[i], kind_of(slots.at(tasks[i].index)));
     }
     // Tasks that ended meanwhile leave no record, but there may be others behind them. Messages that no script was needed for
@@ -303,6 +306,7 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
       if (!open_) return;
     }
     count_ = 0;
+    sip::SendScope sends(transport(), transport().batch(place_.thread));
     const bool more = engine.read(socket, [&](Task fresh) {
       // The records hold at least a receive batch, but the inbox takes what does not fit all the same.
       if (room() == 0) {
@@ -311,6 +315,7 @@ void Channel::read_socket(uint32_t socket, napi_value callback, bool own_scope) 
         add_record(fresh, kind_of(engine.engine().slots().at(fresh.index)));
       }
     });
+    if (count_ <= 1) sends.close();
     if (count_ != 0) deliver(callback, own_scope);
     if (!open_ || !more) return;
   }
@@ -330,6 +335,9 @@ void Channel::deliver(napi_value callback, bool own_scope) {
 
 void Channel::call_batch(napi_value callback, bool own_scope) {
   const uint64_t started = core::now_ns();
+  // The reply of a single route need not wait for its end.
+  std::optional<sip::SendScope> sends;
+  if (count_ > 1) sends.emplace(transport(), transport().batch(place_.thread));
   napi_value receiver;
   napi_value count;
   napi_value result = nullptr;

@@ -83,6 +83,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
 
   sip::TransactionLayer& transactions() { return entry_->engine->transactions(); }
   sip::SipEngine& engine() { return *entry_->engine; }
+  sip::Transports& transport() { return entry_->engine->transport(); }
   const Place& place() const { return place_; }
 
  private:

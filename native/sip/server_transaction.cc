@@ -130,6 +130,7 @@ Status TransactionLayer::reply(Task task, uint16_t code, std::string_view reason
     return Status::kOk;
   }
   if (code > 100 && code < 200) {
+    slot.trying |= kProvisionalSent;
     const PayloadRef kept = keep_reply(out, size, code, to);
     Lock lock(table_, key);
     if (slot.phase != static_cast<uint8_t>(Phase::kOpen) || slots_.word(task.index).has(Word::kAnswered)) {
@@ -179,6 +180,17 @@ void TransactionLayer::send_trying(Task task) {
     if (slot.reply != kNoPayload) return;  // a provisional reply of the script's own went out
   }
   reply(task, 100, {}, {}, false);
+}
+
+void TransactionLayer::before_suspension(Task task) {
+  if (is_message(task)) send_trying(task);
+  const Slot& slot = slots_.at(task.index);
+  if ((slot.trying & (kTryingSent | kProvisionalSent)) == 0) return;
+  // The final reply of whoever has the call next must not overtake what waits in this thread's batch.
+  const auto entry = static_cast<Entry>(slot.entry.load(std::memory_order_relaxed));
+  const bool ends_by_handle = entry == Entry::kSuspendTimeout || entry == Entry::kOperation;
+  const uint64_t due_tick = slot.due_tick.load(std::memory_order_relaxed);
+  if (ends_by_handle || due_tick <= engine_.clock().tick_at(slot.action_ns) + kSoonMs) transport_.flush();
 }
 
 Status TransactionLayer::check_may_suspend(Task task) {

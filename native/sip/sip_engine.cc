@@ -41,6 +41,7 @@ SipEngine::SipEngine(const SipEngineConfig& config)
       operations_(engine_.thread_count()) {
   for (uint32_t i = 0; i < config.receivers; ++i) receivers_.push_back(std::make_unique<Receiver>());
   stand_in_ = std::make_unique<StandIn>(*this);
+  transport_.set_watcher(stand_in_.get());
 }
 
 SipEngine::~SipEngine() {
@@ -64,6 +65,7 @@ void SipEngine::stop() {
   stand_in_->stop();
   engine_.stop();
   transport_.outbox().close();
+  for (uint32_t i = 0; i < transport_.batch_count(); ++i) transport_.batch(i).flush();
   for (uint32_t i = 0; i < transport_.size(); ++i) transport_.socket(i).close();
 }
 

@@ -16,6 +16,13 @@ namespace sip_async::sip {
 namespace {
 
 constexpr uint32_t kStopMark = 0xffff'ffff;
+constexpr uint32_t kBatchMark = 0xffff'fffe;
+
+void raise(int event_fd) {
+  const uint64_t one = 1;
+  while (write(event_fd, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
 
 bool is_readable(int fd) {
   pollfd look{fd, POLLIN, 0};
@@ -37,6 +44,9 @@ void StandIn::start() {
   event.events = EPOLLIN;
   event.data.u32 = kStopMark;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_event_, &event);
+  batch_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  event.data.u32 = kBatchMark;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, batch_event_, &event);
   for (uint32_t i = 0; i < watched_.size(); ++i) {
     if (engine_.transport().socket(i).fd() < 0) continue;
     event.events = EPOLLIN | EPOLLONESHOT;
@@ -48,12 +58,11 @@ void StandIn::start() {
 
 void StandIn::stop() {
   if (!thread_.joinable()) return;
-  const uint64_t one = 1;
-  while (write(stop_event_, &one, sizeof one) < 0 && errno == EINTR) {
-  }
+  raise(stop_event_);
   thread_.join();
   ::close(epoll_);
   ::close(stop_event_);
+  ::close(batch_event_);
 }
 
 void StandIn::rearm(uint32_t socket) {
@@ -73,8 +82,15 @@ void StandIn::run() {
     const uint64_t now = core::now_ns();
     for (int i = 0; i < count; ++i) {
       if (events[i].data.u32 == kStopMark) return;
-      on_readable(events[i].data.u32, now);
+      if (events[i].data.u32 == kBatchMark) {
+        uint64_t raised = 0;
+        (void)!read(batch_event_, &raised, sizeof raised);
+        batches_moved_ns_ = now;
+      } else {
+        on_readable(events[i].data.u32, now);
+      }
     }
+    if (watches_batches_.load(std::memory_order_seq_cst)) look_at_batches(now);
     for (uint32_t i = 0; i < watched_.size(); ++i) {
       if (watched_[i].state != Watch::kArmed && watched_[i].look_at_ns <= now) look(i, now);
     }
@@ -82,12 +98,47 @@ void StandIn::run() {
 }
 
 int StandIn::next_timeout_ms(uint64_t now) const {
-  uint64_t soonest = UINT64_MAX;
+  uint64_t soonest = watches_batches_.load(std::memory_order_seq_cst) ? look_at_batches_ns_ : UINT64_MAX;
   for (const Watched& watched : watched_) {
     if (watched.state != Watch::kArmed) soonest = std::min(soonest, watched.look_at_ns);
   }
   if (soonest == UINT64_MAX) return -1;
   return soonest <= now ? 0 : static_cast<int>((soonest - now + core::kNsPerMs - 1) / core::kNsPerMs);
+}
+
+void StandIn::wake() {
+  if (watches_batches_.load(std::memory_order_seq_cst)) return;
+  if (!watches_batches_.exchange(true, std::memory_order_seq_cst)) raise(batch_event_);
+}
+
+uint64_t StandIn::batches_begun() const {
+  Transports& out = engine_.transport();
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < out.batch_count(); ++i) sum += out.batch(i).begun();
+  return sum;
+}
+
+bool StandIn::any_batch_waits() const {
+  Transports& out = engine_.transport();
+  for (uint32_t i = 0; i < out.batch_count(); ++i) {
+    if (out.batch(i).waits()) return true;
+  }
+  return false;
+}
+
+void StandIn::look_at_batches(uint64_t now) {
+  constexpr uint64_t kGraceNs = uint64_t{kGraceMs} * core::kNsPerMs;
+  Transports& out = engine_.transport();
+  for (uint32_t i = 0; i < out.batch_count(); ++i) out.batch(i).flush_older_than(now - kBatchGraceNs);
+  look_at_batches_ns_ = now + kGraceNs;
+  const uint64_t begun = batches_begun();
+  if (begun != seen_begun_) {
+    seen_begun_ = begun;
+    batches_moved_ns_ = now;
+  }
+  if (now - batches_moved_ns_ < kGraceNs) return;
+  watches_batches_.store(false, std::memory_order_seq_cst);
+  if (any_batch_waits()) watches_batches_.store(true, std::memory_order_seq_cst);
 }
 
 void StandIn::on_readable(uint32_t socket, uint64_t now) {

@@ -107,9 +107,20 @@ struct RelayRequest {
 
 class TransactionLayer : public core::Engine::Handler {
  public:
+  // Index and first lines of a request.
+  static constexpr size_t kPrefetchBytes = 640;
+
   TransactionLayer(core::Engine& engine, Transports& transport, const TransactionConfig& config);
   // Before the engine starts.
   Listeners& listeners() { return listeners_; }
+
+  // Asks for the memory that a route of this task will need; by the thread that is to run it.
+  void prefetch(Task task) const {
+    const core::Slot& slot = slots_.at(task.index);
+    table_.prefetch(table_.key_of(task.index));
+    if (slot.request != core::kNoPayload) payloads_.prefetch(slot.request, kPrefetchBytes);
+  }
+  void before_slot_timer(uint32_t index) override { table_.prefetch(table_.key_of(index)); }
 
   // Receiver side. True: `fresh` is a new message for requestRoute, or any message for core:pre-routing, and the caller hands
   // it to a thread.
@@ -222,9 +233,7 @@ class TransactionLayer : public core::Engine::Handler {
   bool with_request(Task task, bool owner, Read&& read);
 
   void on_slot_timer(uint32_t index, uint64_t now_tick) override;
-  void before_suspension(Task task) override {
-    if (is_message(task)) send_trying(task);
-  }
+  void before_suspension(Task task) override;
 
   // Messages that wait for a route, are in one, or wait for what they were sent on to.
   uint32_t in_script() const { return in_script_.load(std::memory_order_relaxed); }
@@ -247,7 +256,10 @@ class TransactionLayer : public core::Engine::Handler {
  private:
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
-  static constexpr uint8_t kMade = 2;      // t_newtran, or sent on
+  static constexpr uint8_t kMade = 2;  // t_newtran, or sent on
+  static constexpr uint8_t kProvisionalSent = 4;
+  // Longer than any message waits in a batch.
+  static constexpr uint64_t kSoonMs = 50;
   static constexpr uint8_t kAdmitted = 4;  // of a raw message: see Incoming
 
   // What is done with a message that is well-formed, with or without an event route before it.

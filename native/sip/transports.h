@@ -12,8 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/clock.h"
 #include "sip/hop.h"
 #include "sip/outbox.h"
+#include "sip/send_scope.h"
 #include "sip/udp_socket.h"
 
 namespace sip_async::sip {
@@ -39,19 +41,35 @@ class Transports {
  public:
   Transports(core::Engine& engine, uint32_t sockets) : sockets_(sockets), outbox_(engine) {
     for (auto& socket : sockets_) socket = std::make_unique<UdpSocket>();
+    for (uint32_t i = 0; i < engine.thread_count(); ++i)
+      batches_.push_back(std::make_unique<SendBatch>(*this));
   }
   uint32_t size() const { return static_cast<uint32_t>(sockets_.size()); }
   UdpSocket& socket(uint32_t number) { return *sockets_[number]; }
 
   Outbox& outbox() { return outbox_; }
+  // Of one JavaScript thread.
+  SendBatch& batch(uint32_t thread) { return *batches_[thread]; }
+  uint32_t batch_count() const { return static_cast<uint32_t>(batches_.size()); }
+  // Whom a batch with something in it wakes; before the first is used.
+  void set_watcher(core::Wakeable* watcher) { watcher_ = watcher; }
+  void watch() {
+    if (watcher_ != nullptr) watcher_->wake();
+  }
+  // What this thread has sent is with the kernel when this returns.
+  void flush() {
+    if (SendBatch* batch = SendScope::batch_of(*this)) batch->flush();
+  }
 
   // `server_name`: whom the certificate must name when a TLS connection has to be opened for this; without it, the address.
   void send(const char* data, size_t size, const Hop& to, std::string_view server_name = {}) {
     // Counted first: whoever has got a message finds it in the statistics.
     counters.sent.fetch_add(1, std::memory_order_relaxed);
-    const bool taken = to.transport == Transport::kUdp ? sockets_[to.socket]->send(data, size, to.address)
-                                                       : outbox_.push(data, size, to, server_name);
-    if (taken) return;
+    if (!(to.transport == Transport::kUdp ? send_udp(data, size, to)
+                                          : outbox_.push(data, size, to, server_name)))
+      count_failed();
+  }
+  void count_failed() {
     counters.sent.fetch_sub(1, std::memory_order_relaxed);
     counters.send_failed.fetch_add(1, std::memory_order_relaxed);
   }
@@ -59,7 +77,15 @@ class Transports {
   TransportCounters counters;
 
  private:
+  bool send_udp(const char* data, size_t size, const Hop& to) {
+    SendBatch* batch = SendScope::batch_of(*this);
+    return (batch != nullptr && batch->add(to.socket, data, size, to.address, core::now_ns())) ||
+           sockets_[to.socket]->send(data, size, to.address);
+  }
+
   std::vector<std::unique_ptr<UdpSocket>> sockets_;
+  std::vector<std::unique_ptr<SendBatch>> batches_;
+  core::Wakeable* watcher_ = nullptr;
   Outbox outbox_;
 };
 

@@ -91,4 +91,11 @@ bool UdpSocket::send(const char* data, size_t size, const Address& to) const {
   }
 }
 
+int UdpSocket::send_many(mmsghdr* messages, uint32_t count) const {
+  for (;;) {
+    const int taken = sendmmsg(fd_, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (taken >= 0 || errno != EINTR) return taken;
+  }
+}
+
 }  // namespace sip_async::sip

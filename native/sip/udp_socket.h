@@ -13,6 +13,8 @@
 
 #include "sip/address.h"
 
+struct mmsghdr;
+
 namespace sip_async::sip {
 
 // Room for one recvmmsg: mapped, so that only the pages that datagrams really fill are touched.
@@ -56,6 +58,8 @@ class UdpSocket {
   uint32_t receive(ReceiveBatch& batch) const;
   // False when the kernel did not take the datagram; UDP may lose it anyway, so the caller counts it and goes on.
   bool send(const char* data, size_t size, const Address& to) const;
+  // How many of them the kernel took, from the first on; below one when it refused the first.
+  int send_many(mmsghdr* messages, uint32_t count) const;
 
  private:
   int fd_ = -1;
