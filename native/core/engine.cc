@@ -74,7 +74,12 @@ void Engine::run_ticker() {
   // Acquire: pairs with stop().
   while (!stopping_.load(std::memory_order_acquire)) {
     const uint64_t now = now_ns();
-    wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); });
+    wheel_.advance(clock_.tick_at(now), [&](uint32_t node) {
+      expired_[expired_count_++] = node;
+      slots_.prefetch(node < slots_.size() ? node : wheel_.node(node).slot);
+      if (expired_count_ == kExpireTogether) expire_gathered(now);
+    });
+    expire_gathered(now);
     wake_touched();
     if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
     const uint64_t next = wheel_.next_event();
@@ -324,6 +329,14 @@ bool Engine::hand_over(Task task) {
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
   return group == kOwnThread ? post(slot.thread.load(std::memory_order_relaxed), task)
                              : groups_[group]->push(task);
+}
+
+void Engine::expire_gathered(uint64_t now) {
+  for (uint32_t i = 0; i < expired_count_; ++i) {
+    if (expired_[i] < slots_.size()) handler_->before_slot_timer(expired_[i]);
+  }
+  for (uint32_t i = 0; i < expired_count_; ++i) expire(expired_[i], now);
+  expired_count_ = 0;
 }
 
 void Engine::expire(uint32_t node_index, uint64_t now) {

@@ -45,6 +45,8 @@ class Engine {
    public:
     virtual ~Handler() = default;
     virtual void on_slot_timer(uint32_t index, uint64_t now_tick) = 0;
+    // Some calls before on_slot_timer: to ask for the memory that it will need.
+    virtual void before_slot_timer(uint32_t) {}
     // By the thread that suspends, when nothing stands in the way any more and nobody else can have the call yet.
     virtual void before_suspension(Task) {}
   };
@@ -170,6 +172,7 @@ class Engine {
   bool is_stale(uint32_t node_index);
   void sweep();
   void expire(uint32_t node, uint64_t now);
+  void expire_gathered(uint64_t now);
   // Of a call that is due: to its group's queue, without waking anybody, or to its thread's inbox.
   bool hand_over(Task task);
   void wake_touched();
@@ -205,6 +208,10 @@ class Engine {
   std::thread ticker_;
   // The ticker's own: what it has pushed to since it last woke anybody.
   std::vector<uint8_t> touched_groups_;
+  // The ticker's: nodes that came out of the wheel and whose slots are on their way from memory.
+  static constexpr uint32_t kExpireTogether = 16;
+  uint32_t expired_[kExpireTogether];
+  uint32_t expired_count_ = 0;
 };
 
 template <class Prepare>

@@ -35,6 +35,9 @@ class PayloadPool {
   PayloadRef try_allocate(size_t bytes);
   void free(PayloadRef ref);
 
+  void prefetch(PayloadRef ref, size_t bytes) const {
+    for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(data(ref) + at);
+  }
   char* data(PayloadRef ref) { return arena_ + size_t{ref} * kUnit + kHeaderBytes; }
   const char* data(PayloadRef ref) const { return arena_ + size_t{ref} * kUnit + kHeaderBytes; }
   size_t capacity(PayloadRef ref) const { return class_bytes(header(ref).size_class) - kHeaderBytes; }
