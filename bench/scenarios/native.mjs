@@ -12,6 +12,8 @@ import { rowOf } from '../turns.mjs';
 export const name = 'native';
 export const title = 'Micro-benchmarks of the native core';
 export const needs = ['cmake'];
+/** @type {import('../suite.mjs').Chosen[]} */
+export const contenders = [];
 
 /** Takes a folder of messages, and has a scenario of its own. */
 export const hostileProgram = 'bench_hostile_bench';

@@ -43,7 +43,7 @@ function variant(file, ownTitle) {
   };
 }
 
-const variants = [
+export const contenders = [
   variant('handed-over', 'handed over'),
   variant('direct', 'without'),
   variant('event-only', 'event route only'),
@@ -71,8 +71,7 @@ function faultOf(load, rate) {
 /** @param {import('../turns.mjs').Context & { rate?: number }} context */
 export async function run(context) {
   const asked = cases(context.quick, context.rate);
-  const own = { ...context, contenders: variants };
-  return inTurns(own, asked, async (server, { method, rate }) => {
+  return inTurns(context, asked, async (server, { method, rate }) => {
     const load = { port: server.port, core: context.cores.load, method, route: 'direct', rate };
     await runSipp({ ...load, calls: rate * (context.quick ? 1 : kWarmUpSeconds) });
     const others = watchOthers();
