@@ -30,11 +30,10 @@ export function lossesIn(all) {
   return losses.filter(({ ratio }) => ratio > 1).sort(byRatio);
 }
 
-/** Three significant digits, without an exponent. @param {number} value */
+/** Three significant digits, more where there are more before the point. @param {number} value */
 export function shortNumber(value) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '-' : 'without bound';
-  const digits = Math.abs(value) >= 100 || value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
-  return value.toFixed(Math.min(digits, 6));
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
 /** @param {Parameters<typeof lossesIn>[0]} all */

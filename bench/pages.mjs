@@ -1,10 +1,15 @@
 // The pages that show results: tables and plots come from the stored results and nothing else.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { lossesTable } from './losses.mjs';
+import { drawCharts, plotsFolder, writePlots } from './plots.mjs';
 import { newestResults, section } from './report.mjs';
+import { headlineTable, targetsTable } from './targets.mjs';
 
 const projectRoot = new URL('../', import.meta.url);
 const kPages = ['docs/benchmarks.md', 'README.md'];
+/** The first plot of each of these is shown on the first page. */
+const kHeadlineScenarios = ['sip-cpu', 'node-handoff'];
 
 /**
  * Puts text between the markers of a name. What stands outside them is left as it is.
@@ -19,7 +24,7 @@ export function fillMarkers(page, textOf) {
 }
 
 /**
- * A scenario whose stored result is older than its code may not understand the rows; that costs its own part only.
+ * A stored result may be older than its scenario's code, which then does not understand the rows: that costs this part only.
  * @template T
  * @param {string} what
  * @param {() => T[]} list
@@ -35,31 +40,74 @@ function tolerant(what, list) {
 }
 
 /**
+ * @param {import('./suite.mjs').Chart} chart
+ * @param {string} page path of the page in the project
+ */
+function picture({ file, title }, page) {
+  const words = title.replaceAll(/\s+/g, ' ').replaceAll(/[\\[\]]/g, '\\$&');
+  return `![${words}](${posix.relative(posix.dirname(page), `${plotsFolder}${file}.svg`)})`;
+}
+
+/**
+ * Everything that is shown of the stored results.
+ * @param {import('./suite.mjs').Scenario[]} scenarios
+ * @param {Map<string, import('./report.mjs').Result>} results
+ */
+function present(scenarios, results) {
+  /** @type {Map<string, string>} */
+  const plots = new Map();
+  const parts = scenarios.flatMap((scenario) => {
+    const result = results.get(scenario.name);
+    if (result === undefined) return [];
+    const { name } = scenario;
+    const charts = tolerant(`charts of ${name}`, () => drawCharts(scenario.charts?.(result.rows) ?? [], plots));
+    const comparisons = tolerant(`comparisons of ${name}`, () => scenario.comparisons?.(result.rows) ?? []);
+    const lines = tolerant(`table of ${name}`, () => [section(result, scenario)]);
+    return [{ name, rows: result.rows, charts, comparisons, text: lines[0] }];
+  });
+  return { plots, parts };
+}
+
+/**
+ * The text between the markers of a name on a page.
+ * @param {ReturnType<typeof present>['parts']} parts
+ * @param {string} page
+ * @returns {(name: string) => string | undefined}
+ */
+function textsOf(parts, page) {
+  const measured = new Map(parts.map(({ name, rows, comparisons }) => [name, { rows, comparisons }]));
+  const pictures = (/** @type {import('./suite.mjs').Chart[]} */ charts) => charts.map((chart) => picture(chart, page));
+  const first = kHeadlineScenarios.flatMap((name) => parts.find((part) => part.name === name)?.charts.slice(0, 1) ?? []);
+  return (name) => {
+    if (name === 'losses') return lossesTable(parts.map((part) => ({ ...part, scenario: part.name }))).join('\n');
+    if (name === 'targets') return targetsTable(measured).join('\n');
+    if (name === 'headline') return [headlineTable(measured).join('\n'), ...pictures(first)].join('\n\n');
+    const part = parts.find((each) => each.name === name);
+    return part?.text === undefined ? undefined : [...pictures(part.charts), part.text].join('\n\n');
+  };
+}
+
+/**
  * @param {import('./suite.mjs').Scenario[]} scenarios
  * @param {URL} [root] of the project
  * @returns {string[]} the files that changed
  */
 export function renewPages(scenarios, root = projectRoot) {
-  const results = newestResults(root);
-  const measured = scenarios.flatMap((scenario) => {
-    const result = results.get(scenario.name);
-    return result === undefined ? [] : [{ scenario, result }];
-  });
-  const compared = measured.map(({ scenario, result }) => ({
-    scenario: scenario.name,
-    comparisons: tolerant(`comparisons of ${scenario.name}`, () => scenario.comparisons?.(result.rows) ?? []),
-  }));
-  /** @type {Map<string, () => string>} */
-  const texts = new Map([['losses', () => lossesTable(compared).join('\n')]]);
-  for (const { scenario, result } of measured) texts.set(scenario.name, () => section(result, scenario));
-
-  return kPages.filter((path) => {
+  const { plots, parts } = present(scenarios, newestResults(root));
+  const shown = new Set();
+  const pages = kPages.filter((path) => {
     const file = new URL(path, root);
     if (!existsSync(file)) return false;
     const page = readFileSync(file, 'utf8');
-    const filled = fillMarkers(page, (name) => texts.get(name)?.());
+    const textOf = textsOf(parts, path);
+    const filled = fillMarkers(page, (name) => {
+      shown.add(name);
+      return textOf(name);
+    });
     if (filled === page) return false;
     writeFileSync(file, filled);
     return true;
   });
+  for (const { name } of parts) if (!shown.has(name)) console.error(`no page has a marker <!-- bench:${name} -->`);
+  return [...writePlots(plots, root), ...pages];
 }

@@ -100,7 +100,7 @@ function provide(chosen) {
     if (!isInstalled(command)) install(command, kDebianPackages[/** @type {keyof typeof kDebianPackages} */ (command)] ?? []);
   }
   for (const { title, packages = [], unavailable } of new Set(chosen.flatMap(({ contenders }) => contenders))) {
-    if (packages.length > 0 && unavailable() !== '') install(title, packages);
+    if (packages.length > 0 && unavailable({}) !== '') install(title, packages);
   }
 }
 

@@ -30,7 +30,7 @@
  * @typedef {object} Chosen
  * @property {string} name on the command line
  * @property {string} title in tables
- * @property {() => string} unavailable why it cannot run here, or an empty string
+ * @property {(options: object) => string} unavailable why it cannot run here, or an empty string
  * @property {() => string} [version]
  * @property {string[]} [packages] of Debian, that make an unavailable one available
  */
@@ -95,7 +95,7 @@ export function choose(scenarios, servers, asked) {
  */
 export function versionsOf(scenario, contenders) {
   const known = contenders.flatMap(({ title, version, unavailable }) =>
-    version === undefined || unavailable() !== '' ? [] : [[title, version()]],
+    version === undefined || unavailable({}) !== '' ? [] : [[title, version()]],
   );
   return { ...Object.fromEntries(known), ...scenario.version?.() };
 }

@@ -14,6 +14,7 @@ import { hostileProgram, parseLines } from './native.mjs';
 export const name = 'hostile';
 export const title = 'The slowest message: CPU time of one thread';
 export const needs = ['cmake'];
+export const minutes = 1;
 /** @type {import('../suite.mjs').Chosen[]} */
 export const contenders = [];
 

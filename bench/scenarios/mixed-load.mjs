@@ -17,6 +17,7 @@ export const name = 'mixed-load';
 export const title = 'Everything at once, for long';
 /** @type {string[]} */
 export const needs = [];
+export const minutes = 60;
 /** @type {import('../suite.mjs').Chosen[]} */
 export const contenders = [];
 

@@ -12,6 +12,7 @@ import { inTurns } from '../turns.mjs';
 export const name = 'sworker';
 export const title = 'CPU time per call, handed over to a group of two and not';
 export const needs = ['sipp'];
+export const minutes = 6;
 
 const kWarmUpSeconds = 5;
 const kLoadSeconds = 10;
