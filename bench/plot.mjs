@@ -78,7 +78,7 @@ function numberAxis(values, { log, fromZero, range }) {
     let last = preferredBelow(most);
     if (preferred(last) < most) last += 1;
     // The least bar would have no length, and a single point would stand on the edge.
-    if (fromZero && preferred(first) === least) first -= 1;
+    if (fromZero) first = 3 * Math.floor((preferred(first) === least ? first - 1 : first) / 3);
     if (first === last) [first, last] = [first - 3, last + 3];
     const scale = scaleLog([preferred(first), preferred(last)], range);
     return { place: (value) => scale(Math.max(value, preferred(first))), ticks: logTicks(first, last), least: preferred(first) };
@@ -158,8 +158,8 @@ function drawBars(chart) {
   const area = {
     left: kMargin + labelWidth + 10,
     right: kWidth - kMargin - kValueRoom,
-    top: head.bottom + kLineHeight + 8,
-    bottom: head.bottom + kLineHeight + 8 + categories.length * groupHeight,
+    top: head.bottom + kLineHeight + 12,
+    bottom: head.bottom + kLineHeight + 12 + categories.length * groupHeight,
   };
   const axis = numberAxis(valuesOf(chart), { log: chart.logY === true, fromZero: true, range: [area.left, area.right] });
   const bands = scaleBand(categories, [area.top, area.bottom]);
