@@ -38,7 +38,7 @@ export function shortNumber(value) {
 
 /** @param {Parameters<typeof lossesIn>[0]} all */
 export function lossesTable(all) {
-  const compared = all.reduce((sum, { comparisons }) => sum + comparisons.reduce((one, { others }) => one + others.length, 0), 0);
+  const compared = all.flatMap(({ comparisons }) => comparisons.flatMap(({ others }) => others)).length;
   if (compared === 0) return ['No stored result compares us with a contender.'];
   const losses = lossesIn(all);
   if (losses.length === 0) return [`In none of the ${compared} comparisons of the stored results.`];

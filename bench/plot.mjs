@@ -23,7 +23,8 @@ const kColours = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b58900', '#7a7f8
 const kStyle =
   'text{font-family:system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;font-size:12px;fill:#1f2328}' +
   '.title{font-size:16px;font-weight:600}.quiet{fill:#59636e}.ground{fill:#ffffff;stroke:#d1d9e0}' +
-  '.grid{stroke:#d1d9e0;stroke-width:1}.axis{stroke:#59636e;stroke-width:1}.whisker{stroke:#1f2328;stroke-width:1.2}.spread{stroke-width:1.4}' +
+  '.grid{stroke:#d1d9e0;stroke-width:1}.axis{stroke:#59636e;stroke-width:1}.whisker{stroke:#1f2328;stroke-width:1.2}' +
+  '.spread{stroke-width:1.4}' +
   '@media (prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}.ground{fill:#0d1117;stroke:#3d444d}' +
   '.grid{stroke:#3d444d}.axis{stroke:#9198a1}.whisker{stroke:#f0f6fc}}';
 
@@ -81,7 +82,8 @@ function numberAxis(values, { log, fromZero, range }) {
     if (fromZero) first = 3 * Math.floor((preferred(first) === least ? first - 1 : first) / 3);
     if (first === last) [first, last] = [first - 3, last + 3];
     const scale = scaleLog([preferred(first), preferred(last)], range);
-    return { place: (value) => scale(Math.max(value, preferred(first))), ticks: logTicks(first, last), least: preferred(first) };
+    least = preferred(first);
+    return { place: (value) => scale(Math.max(value, preferred(first))), ticks: logTicks(first, last), least };
   }
   if (fromZero) [least, most] = [Math.min(0, least), Math.max(0, most)];
   if (least === most) [least, most] = fromZero ? [0, 1] : [least - 1, most + 1];
@@ -139,8 +141,8 @@ function whisker(from, to, across, { lying = false, stroke }) {
     lying
       ? { x1: at, y1: across - kCap, x2: at, y2: across + kCap }
       : { x1: across - kCap, y1: at, x2: across + kCap, y2: at };
-  const look = stroke === undefined ? {} : { stroke };
-  return [span, cap(from), cap(to)].map((each) => line({ ...each, ...look }, stroke === undefined ? 'whisker' : 'spread')).join('');
+  const [look, kind] = stroke === undefined ? [{}, 'whisker'] : [{ stroke }, 'spread'];
+  return [span, cap(from), cap(to)].map((each) => line({ ...each, ...look }, kind)).join('');
 }
 
 /** @param {Chart} chart */
@@ -209,7 +211,8 @@ function bar(chart, axis, { zero, y, fill }, point) {
 /** A mark of its own for each series. @param {number} index @param {number} x @param {number} y */
 function mark(index, x, y) {
   const fill = colourOf(index);
-  const path = (/** @type {string} */ d) => element('path', { d: `M${Number(x.toFixed(2))} ${Number(y.toFixed(2))}${d}z`, fill });
+  const from = `M${Number(x.toFixed(2))} ${Number(y.toFixed(2))}`;
+  const path = (/** @type {string} */ d) => element('path', { d: `${from}${d}z`, fill });
   return [
     () => element('circle', { cx: x, cy: y, r: 4, fill }),
     () => element('rect', { x: x - 3.6, y: y - 3.6, width: 7.2, height: 7.2, fill }),
@@ -228,7 +231,8 @@ function drawLines(chart) {
   const top = head.bottom + kLineHeight + 16;
   /** @type {Area} */
   const area = { left: kMargin + 52, right: kWidth - kMargin - 14, top, bottom: top + kLinesHeight };
-  const vertical = numberAxis(valuesOf(chart), { log: chart.logY === true, fromZero: chart.logY !== true, range: [area.bottom, area.top] });
+  const log = chart.logY === true;
+  const vertical = numberAxis(valuesOf(chart), { log, fromZero: !log, range: [area.bottom, area.top] });
   const horizontal = horizontalAxis(chart, area);
   const body = [...head.body, textElement(chart.yLabel, { class: 'quiet', x: kMargin, y: top - 16 })];
   for (const tick of vertical.ticks) {

@@ -69,7 +69,8 @@ function wrapped(text) {
   const lines = [''];
   for (const word of text.split(' ')) {
     const last = lines[lines.length - 1];
-    if (last.length + 1 + word.length <= kLineLength || last === '') lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+    const longer = last === '' ? word : `${last} ${word}`;
+    if (last === '' || longer.length <= kLineLength) lines[lines.length - 1] = longer;
     else lines.push(word);
   }
   return lines.join('\n');

@@ -170,7 +170,8 @@ async function runAll() {
     const renewed = stored ? renewPages(scenarios) : [];
     for (const page of renewed) console.log(`renewed ${page}`);
     const counts = `${result.rows.length} rows, ${unusable} not ok, ${faults} with a fault of ours`;
-    summaries.push(`${scenario.name}: ${counts}, ${result.minutes} min, ${file === undefined ? 'not stored' : `stored ${file}`}`);
+    const where = file === undefined ? 'not stored' : `stored ${file}`;
+    summaries.push(`${scenario.name}: ${counts}, ${result.minutes} min, ${where}`);
   }
   if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(results, null, 1)}\n`);
   console.log(summaries.join('\n'));

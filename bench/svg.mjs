@@ -13,7 +13,8 @@ export function escapeXml(text) {
 }
 
 /** Two decimals are a hundredth of a pixel; fewer digits make files that differ only where the figures do. */
-const attribute = (/** @type {string | number} */ value) => (typeof value === 'number' ? Number(value.toFixed(2)) : escapeXml(value));
+const attribute = (/** @type {string | number} */ value) =>
+  typeof value === 'number' ? Number(value.toFixed(2)) : escapeXml(value);
 
 /**
  * @param {string} name

@@ -6,7 +6,12 @@ import { bytesPerCall, idlePercent, lastTenthRatio, lostCalls, sleepingPercent }
 import { expiryGrowth, expiryNs, handoffRatios, queueRatios } from './target-figures.mjs';
 
 /** @typedef {{ rows: import('./suite.mjs').Row[], comparisons: import('./suite.mjs').Comparison[] }} Measured of a scenario */
-/** @typedef {{ case: string, value: number, excused?: string }} Value NaN: we have no usable run; excused: why it counts as met */
+/**
+ * @typedef {object} Value
+ * @property {string} case
+ * @property {number} value NaN: we have no usable run
+ * @property {string} [excused] why it counts as met all the same
+ */
 
 /**
  * @typedef {object} Target
@@ -143,7 +148,8 @@ export function headlineTable(measured) {
     const parts = own
       .filter(({ values }) => values.length > 0)
       .map((finding) => `${finding.target.what}: ${measuredText(finding).replace(/ \(.*/, '')} (${boundText(finding.target)})`);
-    return [topic, parts.join('; ') || 'not measured', `${count(true)} of ${own.length}${count(undefined) === 0 ? '' : `, ${count(undefined)} not measured`}`];
+    const open = count(undefined) === 0 ? '' : `, ${count(undefined)} not measured`;
+    return [topic, parts.join('; ') || 'not measured', `${count(true)} of ${own.length}${open}`];
   });
   return markdownTable(['', 'measured (target)', 'targets met'], body);
 }

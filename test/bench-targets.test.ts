@@ -7,13 +7,14 @@ import { evaluate, headlineTable, targets, targetsTable } from '../bench/targets
 /** A row whose figures have the value as median, smallest and largest. */
 function row(testCase: object, contender: string, figures: Record<string, number>, ok = true): Row {
   const summaries = Object.entries(figures).map(([name, value]) => [name, { median: value, min: value, max: value }]);
-  return { case: { ...testCase }, contender, ok, used: ok ? 1 : 0, notes: [], figures: Object.fromEntries(summaries), runs: [{ ok, figures }] };
+  const counts = { ok, used: ok ? 1 : 0, notes: [], runs: [{ ok, figures }] };
+  return { case: { ...testCase }, contender, ...counts, figures: Object.fromEntries(summaries) };
 }
 
-const comparison = (where: string, measure: string, lessIsBetter: boolean, ours: number, others: Record<string, number>): Comparison => ({
-  case: where, measure, lessIsBetter, ours,
-  others: Object.entries(others).map(([contender, value]) => ({ contender, value })),
-});
+function comparison(where: string, measure: string, lessIsBetter: boolean, ours: number, theirs: object): Comparison {
+  const others = Object.entries(theirs).map(([contender, value]) => ({ contender, value: Number(value) }));
+  return { case: where, measure, lessIsBetter, ours, others };
+}
 
 function finding(what: RegExp, measured: Partial<Measured>) {
   const target = targets.find((each) => what.test(each.what));
@@ -52,15 +53,18 @@ describe('targets of calls', () => {
 });
 
 describe('targets of lateness', () => {
-  const late = (rate: number, contender: string, p99Ms: number, early = 0) => row({ rate, delayMs: 20 }, contender, { p99Ms, early });
+  const late = (rate: number, contender: string, p99Ms: number, early = 0) =>
+    row({ rate, delayMs: 20 }, contender, { p99Ms, early });
 
   test('count early calls at every rate, and only ours', () => {
-    expect(finding(/early/, { rows: [late(50, 'sip-async', 1), late(50, 'Kamailio', 1, 7)] })).toEqual({ values: [0], met: true });
+    const punctual = [late(50, 'sip-async', 1), late(50, 'Kamailio', 1, 7)];
+    expect(finding(/early/, { rows: punctual })).toEqual({ values: [0], met: true });
     expect(finding(/early/, { rows: [late(50, 'sip-async', 1, 1), late(1000, 'sip-async', 1)] }).met).toBe(false);
   });
 
   test('count early calls of runs that were left out for them', () => {
-    const left = { ...late(50, 'sip-async', 1), runs: [{ ok: true, figures: { early: 0 } }, { ok: false, figures: { early: 3 } }] };
+    const runs = [{ ok: true, figures: { early: 0 } }, { ok: false, figures: { early: 3 } }];
+    const left = { ...late(50, 'sip-async', 1), runs };
     expect(finding(/early/, { rows: [left] })).toEqual({ values: [3], met: false });
   });
 
@@ -95,7 +99,10 @@ describe('targets of suspended INVITEs', () => {
   });
 
   test('take what the proxy uses at rest', () => {
-    const rows = [many(1_000_000, { idleCpuPercent: 0.1, asleepCpuPercent: 0.5 }), many(10_000, { idleCpuPercent: 0.2, asleepCpuPercent: 0.1 })];
+    const rows = [
+      many(1_000_000, { idleCpuPercent: 0.1, asleepCpuPercent: 0.5 }),
+      many(10_000, { idleCpuPercent: 0.2, asleepCpuPercent: 0.1 }),
+    ];
     expect(finding(/idle/, { rows })).toEqual({ values: [0.1, 0.2], met: true });
     expect(finding(/asleep/, { rows })).toEqual({ values: [0.5], met: false });
   });
@@ -107,8 +114,9 @@ describe('targets of rates and timers', () => {
   });
 
   test('compare the highest rates with Kamailio', () => {
-    expect(finding(/highest rate/, { rows: [rate('sip-async', 40), rate('Kamailio', 20), rate(pureJs, 5)] })).toEqual({ values: [2], met: true });
-    expect(finding(/highest rate/, { rows: [rate('sip-async', 39), rate('Kamailio', 20)] })).toEqual({ values: [1.95], met: false });
+    const others = [rate('Kamailio', 20), rate(pureJs, 5)];
+    expect(finding(/highest rate/, { rows: [rate('sip-async', 40), ...others] })).toEqual({ values: [2], met: true });
+    expect(finding(/highest rate/, { rows: [rate('sip-async', 39), ...others] })).toEqual({ values: [1.95], met: false });
   });
 
   test('hold when the load generator has nothing left, and say so', () => {
@@ -150,7 +158,10 @@ describe('targets taken from comparisons', () => {
 
   test('compare the queue with the best of the others, whichever way the figure counts', () => {
     const times = [comparison('2x2', 'ns/op', true, 20, { boost: 40, moodycamel: 25 })];
-    const rates = [comparison('burst, 2x2', 'operations/s', false, 20, { boost: 10, moodycamel: 25 }), comparison('4x4', 'ns/op', true, 9, { boost: 1 })];
+    const rates = [
+      comparison('burst, 2x2', 'operations/s', false, 20, { boost: 10, moodycamel: 25 }),
+      comparison('4x4', 'ns/op', true, 9, { boost: 1 }),
+    ];
     expect(finding(/queue/, { comparisons: times })).toEqual({ values: [1.25], met: true });
     expect(finding(/queue/, { comparisons: rates })).toEqual({ values: [0.8], met: false });
   });
