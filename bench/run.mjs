@@ -207,7 +207,8 @@ async function runOne(scenario, context, made) {
     const rows = await scenario.run(context);
     const minutes = Math.round((Date.now() - started.getTime()) / 6000) / 10;
     const { name, title } = scenario;
-    const versions = versionsOf(scenario, context.contenders);
+    const load = scenario.needs.includes('sipp') ? { SIPp: made.sipp } : {};
+    const versions = { ...versionsOf(scenario, context.contenders), ...load };
     const result = { scenario: name, title, quick: options.quick, rounds: context.rounds, minutes, versions };
     return { result: { ...result, provenance: { ...made, date: started.toISOString() }, rows } };
   } catch (error) {
