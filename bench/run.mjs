@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { isInstalled, pickCores, provenance } from './machine.mjs';
 import { regeneratePages, section, storeResult } from './report.mjs';
 import * as kamailio from './contenders/kamailio.mjs';
+import * as pureJs from './contenders/pure-js.mjs';
 import * as sipAsync from './contenders/sip-async.mjs';
 import * as hostile from './scenarios/hostile.mjs';
 import * as mixedLoad from './scenarios/mixed-load.mjs';
@@ -19,7 +20,7 @@ const scenarios = [sipCpu, suspendedMemory, timerLateness, sworker, sharedVars, 
 /** These start no server of a contender's, so nothing is compared with Kamailio. */
 const serverless = [sworker.name, sharedVars.name, native.name, hostile.name, mixedLoad.name];
 /** @type {import('./turns.mjs').Contender[]} */
-const contenders = [sipAsync, kamailio];
+const contenders = [sipAsync, kamailio, pureJs];
 const kRounds = 3;
 const kDebianPackages = { sipp: ['sip-tester'], kamailio: kamailio.packages, cmake: ['cmake'] };
 

@@ -14,10 +14,10 @@ export function unavailable() {
 }
 
 /**
- * @param {{ core: number, port?: number }} options
+ * @param {import('../turns.mjs').StartOptions} options
  * @returns {Promise<import('../server-process.mjs').Server>}
  */
-export async function start({ core, port }) {
+export async function start({ core, port, handOver, relayTo, calls }) {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const listenPort = port ?? (await freeUdpPort());
   return startServer({
@@ -26,5 +26,10 @@ export async function start({ core, port }) {
     port: listenPort,
     version,
     readyLine: `listening on udp:127.0.0.1:${listenPort}`,
+    environment: {
+      ...(handOver ? { BENCH_HAND_OVER: '1' } : {}),
+      ...(relayTo === undefined ? {} : { BENCH_RELAY_TO: String(relayTo) }),
+      ...(calls === undefined ? {} : { BENCH_CALLS: String(calls) }),
+    },
   });
 }
