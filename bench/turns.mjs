@@ -37,6 +37,7 @@ import { rounded, summary } from './statistics.mjs';
  * @typedef {object} Sample one run
  * @property {boolean} ok whether its figures may be used
  * @property {string} [why] what was wrong with it, used or not
+ * @property {string[]} [notes] what must be known beside its figures without being a fault
  * @property {Record<string, number>} figures
  */
 
@@ -66,7 +67,7 @@ export function rowOf(testCase, contender, runs) {
     const values = used.map((run) => run.figures[name]).filter((value) => Number.isFinite(value));
     return [name, summary(values)];
   });
-  const notes = runs.flatMap((run) => run.why ?? []);
+  const notes = [...new Set(runs.flatMap((run) => [...(run.why === undefined ? [] : [run.why]), ...(run.notes ?? [])]))];
   const noisy = used.filter((run) => !isQuiet(run.othersPercent ?? 0)).length;
   if (noisy > 0) notes.push(`${noisy} of ${used.length} on a busy machine`);
   return {
