@@ -89,11 +89,9 @@ export async function startSippCallee({ method, port, core }) {
   const exit = new Promise((resolve) => child.once('exit', resolve));
   await sleep(kCalleeStartMs);
   if (child.exitCode !== null) throw new Error(`the callee ended with ${child.exitCode}`);
-  const watch = watchCpu(/** @type {number} */ (child.pid));
   return {
-    cpuPercent: () => watch.percent(),
+    totalCpuNs: () => readProcessCpuNs(/** @type {number} */ (child.pid)),
     async stop() {
-      watch.stop();
       child.kill('SIGKILL');
       await exit;
       rmSync(folder, { recursive: true, force: true });

@@ -40,7 +40,7 @@ export function startOptionsOf({ route }, calleePort) {
  * @param {RouteCase} testCase
  * @param {number} port
  * @param {number} core
- * @param {(callee: { cpuPercent: () => number } | null) => Promise<T>} measure
+ * @param {(callee: { totalCpuNs: () => number } | null) => Promise<T>} measure
  */
 export async function withCallee({ method, route }, port, core, measure) {
   if (route !== 'relay') return measure(null);

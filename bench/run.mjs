@@ -11,16 +11,19 @@ import * as hostile from './scenarios/hostile.mjs';
 import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
+import * as sipCapacity from './scenarios/sip-capacity.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
 import * as sworker from './scenarios/sworker.mjs';
 import * as suspendedMemory from './scenarios/suspended-memory.mjs';
 import * as timerLateness from './scenarios/timer-lateness.mjs';
 
-const scenarios = [sipCpu, suspendedMemory, timerLateness, sworker, sharedVars, native, hostile, mixedLoad];
+const scenarios = [sipCpu, sipCapacity, suspendedMemory, timerLateness, sworker, sharedVars, native, hostile, mixedLoad];
 /** These start no server of a contender's, so nothing is compared with Kamailio. */
 const serverless = [sworker.name, sharedVars.name, native.name, hostile.name, mixedLoad.name];
 /** @type {import('./turns.mjs').Contender[]} */
 const contenders = [sipAsync, kamailio, pureJs];
+/** The servers that ours is compared with. */
+const others = contenders.filter((contender) => contender !== sipAsync).map((contender) => contender.title);
 const kRounds = 3;
 const kDebianPackages = { sipp: ['sip-tester'], kamailio: kamailio.packages, cmake: ['cmake'] };
 
@@ -153,9 +156,9 @@ async function runAll() {
       rows,
     };
     results.push(result);
-    // What Kamailio does wrong belongs into the table; what we do wrong must also be seen by a script.
+    // What another server does wrong, lacks or does not hold belongs into the table; what we do wrong must also be seen by a script.
     const isFaulty = (/** @type {import('./turns.mjs').Row} */ { contender, ok, runs }) =>
-      !ok || (contender === sipAsync.title && runs.some((run) => run.why !== undefined));
+      contender === sipAsync.title ? runs.some((run) => run.why !== undefined) : !ok && !others.includes(contender);
     if (rows.some(isFaulty)) process.exitCode = 1;
     console.log(`\n${scenario.title}\n\n${section(result, scenario)}\n`);
     if (stored) console.log(`stored ${storeResult(result)}`);

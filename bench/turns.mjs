@@ -82,8 +82,8 @@ export function rowOf(testCase, contender, runs) {
 }
 
 /**
- * @typedef {(server: import('./server-process.mjs').Server, testCase: any, idleCpuPercent: number) => Promise<Sample>}
- *   Measure
+ * @typedef {(server: import('./server-process.mjs').Server, testCase: any, idleCpuPercent: number, contender: Contender) =>
+ *   Promise<Sample>} Measure
  */
 
 /** @param {Run} run */
@@ -148,7 +148,7 @@ async function oneRun(context, contender, testCase, measure) {
     const othersPercent = await awaitQuiet();
     const waitedNs = Number(process.hrtime.bigint() - startNs);
     const idleCpuPercent = rounded((100 * cpuNsBetween(cpuNs, readCpuNs(server.pid))) / waitedNs);
-    const sample = await measure(server, testCase, idleCpuPercent);
+    const sample = await measure(server, testCase, idleCpuPercent, contender);
     // Noise during the run counts like noise before it.
     const noise = Math.max(othersPercent, sample.figures.othersPercent ?? 0);
     return { ...sample, idleCpuPercent, othersPercent: rounded(noise) };
