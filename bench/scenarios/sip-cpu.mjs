@@ -64,7 +64,7 @@ export async function run(context) {
     skip: failedBelow,
   };
   return inTurns(own, cases(context.quick, context.rate), (server, testCase, idleCpuPercent) => {
-    const { method, route, rate } = testCase;
+    const { method, route, rate } = /** @type {Case} */ (testCase);
     const core = context.cores.load;
     const seconds = context.quick ? kQuickLoadSeconds : kLoadSeconds;
     const isSettled = !context.quick && route === settledRoute && rate === kRates[method][0];

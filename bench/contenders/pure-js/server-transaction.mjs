@@ -124,7 +124,15 @@ export class ServerTransaction {
    */
   suspend(delayMs, resume) {
     this.trying();
-    this.#timer = setTimeout(resume, delayMs);
+    this.#resumeAt(performance.now() + delayMs, delayMs, resume);
+  }
+
+  /** Node counts whole milliseconds and may be one early. @param {number} dueMs @param {number} delayMs @param {() => void} resume */
+  #resumeAt(dueMs, delayMs, resume) {
+    this.#timer = setTimeout(() => {
+      if (performance.now() < dueMs) this.#resumeAt(dueMs, 1, resume);
+      else resume();
+    }, delayMs);
   }
 
   /** The caller has withdrawn it. */
