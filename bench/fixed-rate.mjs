@@ -62,6 +62,7 @@ export async function atFixedRate(server, core, asked, { settleMs = 0, idleCpuPe
       ...settled,
       serverCpuPercent: rounded(cpuNs / 1e4 / elapsedMs),
       loadCpuPercent: rounded(load.cpuPercent),
+      loadPeakPercent: rounded(load.peakCpuPercent),
       meanResponseMs: rounded(load.meanResponseMs),
       achievedRate: rounded(load.achievedRate),
       retransmitted: load.retransmitted,

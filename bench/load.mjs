@@ -12,6 +12,8 @@ const kReceiveBufferBytes = 4 << 20;
 const kCallLimit = 200_000;
 const kGraceSeconds = 20;
 const kCpuLookMs = 250;
+/** A peak is that of one second: shorter ones are noise of the looks. */
+const kPeakLooks = 4;
 const kCalleeStartMs = 300;
 
 /**
@@ -59,14 +61,17 @@ function watchCpu(pid) {
     if (cpuNs > 0) looks.push({ atMs: performance.now(), cpuNs });
   };
   const timer = setInterval(look, kCpuLookMs);
+  const between = (/** @type {number} */ first, /** @type {number} */ last) => {
+    const [from, to] = [looks[first], looks[last]];
+    return from === to ? 0 : (to.cpuNs - from.cpuNs) / 1e4 / (to.atMs - from.atMs);
+  };
   return {
     stop: () => clearInterval(timer),
     /** In per cent of a core, between the first look and the last. */
-    percent() {
-      const first = looks[0];
-      const last = looks[looks.length - 1];
-      return first === last ? 0 : (last.cpuNs - first.cpuNs) / 1e4 / (last.atMs - first.atMs);
-    },
+    percent: () => between(0, looks.length - 1),
+    /** In the second in which it used most. */
+    peakPercent: () =>
+      looks.reduce((peak, _, last) => Math.max(peak, last < kPeakLooks ? 0 : between(last - kPeakLooks, last)), 0),
   };
 }
 
@@ -140,6 +145,7 @@ export async function runSipp({ port, core, method, route, rate, calls, graceSec
       meanResponseMs: durationMs(last['ResponseTime1(C)']),
       achievedRate: achievedRate(table, calls),
       cpuPercent: watch.percent(),
+      peakCpuPercent: watch.peakPercent(),
     };
   } catch (error) {
     throw new Error(`SIPp (exit ${exitCode}) left no statistics`, { cause: error });

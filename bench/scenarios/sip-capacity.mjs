@@ -4,7 +4,7 @@ import { atFixedRate } from '../fixed-rate.mjs';
 import { runSipp } from '../load.mjs';
 import { markdownTable } from '../report.mjs';
 import { chooseCalleePort, routeTitles, startOptionsOf, userOf, withCallee } from '../routes.mjs';
-import { sleep, withSpread } from '../statistics.mjs';
+import { rounded, sleep, withSpread } from '../statistics.mjs';
 import { inTurns } from '../turns.mjs';
 
 export const name = 'sip-capacity';
@@ -104,8 +104,8 @@ async function search(server, { method, route }, first, core, callee, log) {
     const startMs = performance.now();
     const sample = await atFixedRate(server, core, { ...load, rate: asked, seconds: kStepSeconds, graceSeconds: kGraceSeconds });
     const calleePercent = ((callee?.totalCpuNs() ?? 0) - calleeBefore) / 1e4 / (performance.now() - startMs);
-    const loadCpuPercent = sample.figures.loadCpuPercent + calleePercent;
-    highestLoadPercent = Math.max(highestLoadPercent, loadCpuPercent);
+    const loadCpuPercent = rounded(sample.figures.loadCpuPercent + calleePercent);
+    highestLoadPercent = Math.max(highestLoadPercent, sample.figures.loadPeakPercent + calleePercent);
     log(`  ${asked}/s: ${sample.why ?? 'holds'}; server ${sample.figures.serverCpuPercent} %, load ${Math.round(loadCpuPercent)} %`);
     if (sample.ok) {
       best = { ...sample.figures, loadCpuPercent };
