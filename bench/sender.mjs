@@ -24,6 +24,7 @@ const kSecondAnswerMs = 400;
  * @property {number} [limitMs] how long after the last request the answers may take (default 10,000)
  * @property {number} [lingerMs] how long to listen for second answers at the end (default 200)
  * @property {boolean} [latencies] whether the result lists each latency
+ * @property {number} [uncounted] so many calls at the beginning are in no latency: this process has to warm up as well
  * @property {number} [bytes] size of each request, filled up with a body; without it there is none
  */
 
@@ -219,17 +220,18 @@ export class Sender {
    * @returns {SenderResult}
    */
   #result(sendSeconds) {
-    const { calls, routes } = this.#options;
+    const { calls, routes, uncounted = 0 } = this.#options;
     let early = 0;
+    let right = 0;
     /** @type {number[][]} */
     const latenciesMs = routes.map(() => []);
     for (let call = 0; call < calls; call++) {
       if (this.#status[call] !== 404) continue;
       const latencyMs = this.#answeredMs[call] - this.#sentMs[call];
+      right++;
       if (latencyMs < this.#route(call).delayMs) early++;
-      latenciesMs[call % routes.length].push(rounded(latencyMs));
+      if (call >= uncounted) latenciesMs[call % routes.length].push(rounded(latencyMs));
     }
-    const right = latenciesMs.reduce((sum, list) => sum + list.length, 0);
     return {
       answered: right,
       unanswered: calls - this.#answeredCount,
