@@ -4,11 +4,17 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readProcessCpuNs } from './process-tree.mjs';
 import { freeUdpPort, killAtExit } from './server-process.mjs';
+import { sleep } from './statistics.mjs';
 
 const kReceiveBufferBytes = 4 << 20;
 const kCallLimit = 200_000;
 const kGraceSeconds = 20;
+const kCpuLookMs = 250;
+/** A peak is that of one second: shorter ones are noise of the looks. */
+const kPeakLooks = 4;
+const kCalleeStartMs = 300;
 
 /**
  * SIPp writes a duration as hours, minutes, seconds and microseconds, all with colons between.
@@ -44,6 +50,61 @@ function achievedRate(table, calls) {
 }
 
 /**
+ * Looks at a process's CPU time until told to stop, for it cannot be asked once the process has ended.
+ * @param {number} pid
+ */
+function watchCpu(pid) {
+  /** @type {{ atMs: number, cpuNs: number }[]} */
+  const looks = [];
+  const look = () => {
+    const cpuNs = readProcessCpuNs(pid);
+    if (cpuNs > 0) looks.push({ atMs: performance.now(), cpuNs });
+  };
+  const timer = setInterval(look, kCpuLookMs);
+  const between = (/** @type {number} */ first, /** @type {number} */ last) => {
+    const [from, to] = [looks[first], looks[last]];
+    return from === to ? 0 : (to.cpuNs - from.cpuNs) / 1e4 / (to.atMs - from.atMs);
+  };
+  return {
+    stop: () => clearInterval(timer),
+    /** In per cent of a core, between the first look and the last. */
+    percent: () => between(0, looks.length - 1),
+    /** In the second in which it used most. */
+    peakPercent: () =>
+      looks.reduce((peak, _, last) => Math.max(peak, last < kPeakLooks ? 0 : between(last - kPeakLooks, last)), 0),
+  };
+}
+
+/**
+ * SIPp as the callee of relayed requests.
+ * @param {object} options
+ * @param {'options' | 'invite'} options.method
+ * @param {number} options.port
+ * @param {number} options.core
+ */
+export async function startSippCallee({ method, port, core }) {
+  const folder = mkdtempSync(join(tmpdir(), 'bench-callee-'));
+  const scenario = fileURLToPath(new URL(`sipp/uas-${method}.xml`, import.meta.url));
+  const command = [
+    'sipp', '-sf', scenario, '-i', '127.0.0.1', '-p', port, '-buff_size', kReceiveBufferBytes, '-l', kCallLimit,
+    '-deadcall_wait', 0, '-nostdin',
+  ].map(String);
+  const child = spawn('taskset', ['-c', String(core), ...command], { cwd: folder, stdio: 'ignore' });
+  killAtExit(child);
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  await sleep(kCalleeStartMs);
+  if (child.exitCode !== null) throw new Error(`the callee ended with ${child.exitCode}`);
+  return {
+    totalCpuNs: () => readProcessCpuNs(/** @type {number} */ (child.pid)),
+    async stop() {
+      child.kill('SIGKILL');
+      await exit;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
  * One SIPp run at a fixed rate, over when every call has ended.
  * @param {object} options
  * @param {number} options.port
@@ -52,12 +113,13 @@ function achievedRate(table, calls) {
  * @param {string} options.route
  * @param {number} options.rate calls a second
  * @param {number} options.calls
+ * @param {number} [options.graceSeconds] how long calls may take when all are sent
  */
-export async function runSipp({ port, core, method, route, rate, calls }) {
+export async function runSipp({ port, core, method, route, rate, calls, graceSeconds = kGraceSeconds }) {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sipp-'));
   const scenario = fileURLToPath(new URL(`sipp/${method}.xml`, import.meta.url));
   const statistics = join(folder, 'statistics.csv');
-  const limitSeconds = Math.ceil(calls / rate + kGraceSeconds);
+  const limitSeconds = Math.ceil(calls / rate + graceSeconds);
   const command = [
     'sipp', `127.0.0.1:${port}`, '-sf', scenario, '-key', 'route', route, '-i', '127.0.0.1', '-p', await freeUdpPort(),
     '-r', rate, '-m', calls, '-l', kCallLimit, '-buff_size', kReceiveBufferBytes, '-deadcall_wait', 0, '-nostdin',
@@ -66,8 +128,10 @@ export async function runSipp({ port, core, method, route, rate, calls }) {
   const child = spawn('taskset', ['-c', String(core), ...command], { cwd: folder, stdio: 'ignore' });
   killAtExit(child);
   const killer = setTimeout(() => child.kill('SIGKILL'), (limitSeconds + kGraceSeconds) * 1000);
+  const watch = watchCpu(/** @type {number} */ (child.pid));
   const exitCode = await new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
   clearTimeout(killer);
+  watch.stop();
   try {
     const table = readTable(statistics);
     const last = table[table.length - 1];
@@ -80,6 +144,8 @@ export async function runSipp({ port, core, method, route, rate, calls }) {
       retransmitted: Number(last['Retransmissions(C)']),
       meanResponseMs: durationMs(last['ResponseTime1(C)']),
       achievedRate: achievedRate(table, calls),
+      cpuPercent: watch.percent(),
+      peakCpuPercent: watch.peakPercent(),
     };
   } catch (error) {
     throw new Error(`SIPp (exit ${exitCode}) left no statistics`, { cause: error });
@@ -92,7 +158,7 @@ export async function runSipp({ port, core, method, route, rate, calls }) {
  * Our sender in a process of its own, so that it can be pinned and the harness does not disturb its clock.
  * @param {import('./sender.mjs').SenderOptions} options
  * @param {number} core
- * @param {(event: string) => void} [onEvent] told `suspended` once the last call has had its 100
+ * @param {(event: import('./sender.mjs').SenderEvent) => void} [onEvent]
  * @returns {Promise<import('./sender.mjs').SenderResult>}
  */
 export function runSender(options, core, onEvent = () => {}) {

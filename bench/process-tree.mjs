@@ -70,6 +70,14 @@ export function readCpuNs(rootPid) {
 }
 
 /**
+ * CPU time of one process without its children in nanoseconds, or 0 when it has ended: little work, for a look many times.
+ * @param {number} pid
+ */
+export function readProcessCpuNs(pid) {
+  return threadsOf(pid).reduce((sum, thread) => sum + Number(readOr(`/proc/${pid}/task/${thread}/schedstat`).split(' ')[0]), 0);
+}
+
+/**
  * CPU time used between two readings. A thread born in between counts in full.
  * @param {Map<number, number>} before
  * @param {Map<number, number>} after

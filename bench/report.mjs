@@ -28,7 +28,7 @@ export function markdownTable(head, body) {
 /** @typedef {(testCase: Record<string, unknown>) => string} CaseColumn */
 
 /**
- * One line a case, the contenders side by side, and how many times less the first of them needs than the second.
+ * One line a case, the contenders side by side, and what share of each other's the first one's figure is.
  * @param {import('./turns.mjs').Row[]} rows
  * @param {object} columns
  * @param {Record<string, CaseColumn>} columns.caseColumns
@@ -39,11 +39,11 @@ export function markdownTable(head, body) {
 export function contenderTable(rows, { caseColumns, figureTitle, figure, ratio }) {
   const contenders = [...new Set(rows.map((row) => row.contender))];
   const cases = [...new Map(rows.map((row) => [JSON.stringify(row.case), row.case])).values()];
-  const [first, second] = contenders;
+  const [first, ...others] = contenders;
   const head = [
     ...Object.keys(caseColumns),
     ...contenders.map((contender) => `${contender}, ${figureTitle}`),
-    ...(second === undefined ? [] : [`${first} / ${second}`]),
+    ...others.map((other) => `${first} / ${other}`),
     'runs',
     'notes',
   ];
@@ -51,12 +51,12 @@ export function contenderTable(rows, { caseColumns, figureTitle, figure, ratio }
     const own = contenders.map((contender) =>
       rows.find((row) => row.contender === contender && JSON.stringify(row.case) === JSON.stringify(testCase)),
     );
-    const share = own[0] && own[1] ? ratio(own[0]) / ratio(own[1]) : NaN;
+    const shares = own.slice(1).map((other) => (own[0] && other ? ratio(own[0]) / ratio(other) : NaN));
     const notes = own.flatMap((row) => (row?.notes.length ? [`${row.contender}: ${row.notes.join(', ')}`] : []));
     return [
       ...Object.values(caseColumns).map((column) => column(testCase)),
       ...own.map((row) => (row ? figure(row) : '-')),
-      ...(second === undefined ? [] : [Number.isFinite(share) ? share.toFixed(2) : '-']),
+      ...shares.map((share) => (Number.isFinite(share) ? share.toFixed(2) : '-')),
       own.map((row) => row?.used ?? 0).join(' + '),
       notes.join('; '),
     ];

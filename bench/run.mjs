@@ -7,11 +7,13 @@ import { renewPages } from './pages.mjs';
 import { newestResults, section, storeResult } from './report.mjs';
 import { choose, expectedMinutes, versionsOf } from './suite.mjs';
 import * as kamailio from './contenders/kamailio.mjs';
+import * as pureJs from './contenders/pure-js.mjs';
 import * as sipAsync from './contenders/sip-async.mjs';
 import * as hostile from './scenarios/hostile.mjs';
 import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
+import * as sipCapacity from './scenarios/sip-capacity.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
 import * as sworker from './scenarios/sworker.mjs';
 import * as suspendedMemory from './scenarios/suspended-memory.mjs';
@@ -20,6 +22,7 @@ import * as timerLateness from './scenarios/timer-lateness.mjs';
 /** @type {import('./suite.mjs').Scenario[]} */
 const scenarios = [
   sipCpu,
+  sipCapacity,
   suspendedMemory,
   timerLateness,
   sworker,
@@ -29,7 +32,7 @@ const scenarios = [
   mixedLoad,
 ];
 /** Contenders of the scenarios that name none of their own. @type {import('./turns.mjs').Contender[]} */
-const servers = [sipAsync, kamailio];
+const servers = [sipAsync, kamailio, pureJs];
 const kRounds = 3;
 const kDebianPackages = { sipp: ['sip-tester'], cmake: ['cmake'] };
 

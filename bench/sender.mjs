@@ -24,6 +24,13 @@ const kSecondAnswerMs = 400;
  * @property {number} [limitMs] how long after the last request the answers may take (default 10,000)
  * @property {number} [lingerMs] how long to listen for second answers at the end (default 200)
  * @property {boolean} [latencies] whether the result lists each latency
+ * @property {number} [uncounted] so many calls at the beginning are in no latency: this process has to warm up as well
+ * @property {number} [bytes] size of each request, filled up with a body; without it there is none
+ */
+
+/**
+ * What a run has come to: a tenth, nine tenths and all of the calls are confirmed (an INVITE by its 100).
+ * @typedef {'first tenth' | 'last tenth begins' | 'suspended'} SenderEvent
  */
 
 /**
@@ -36,9 +43,18 @@ const kSecondAnswerMs = 400;
  * @property {number} retransmittedRequests
  * @property {number} early answered sooner than asked for
  * @property {number} sendSeconds
+ * @property {number} confirmSeconds from the first request until the last call was confirmed
+ * @property {number} answerSeconds from the first answer until the last
  * @property {number} firstDueMs time from the first request until the first answer may come
  * @property {{ user: string, earliestMs: number, p50Ms: number, latestMs: number, latenciesMs?: number[] }[]} routes
  */
+
+/** FNV-1a. @param {string} text */
+function hashOf(text) {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return hash >>> 0;
+}
 
 export class Sender {
   #options;
@@ -51,8 +67,13 @@ export class Sender {
   #confirmed;
   #intervalMs;
   #status;
-  /** @type {Map<number, string>} the To of each first answer */
-  #answerTo = new Map();
+  /** A hash of the To of each first answer: the strings of a million would be more than the rest of this process. */
+  #answerTo;
+  #oldestUnconfirmed = 0;
+  #firstSentMs = 0;
+  #lastConfirmedMs = 0;
+  #firstAnswerMs = 0;
+  #lastAnswerMs = 0;
   #sent = 0;
   #confirmedCount = 0;
   #answeredCount = 0;
@@ -62,7 +83,7 @@ export class Sender {
 
   /**
    * @param {SenderOptions} options
-   * @param {(event: 'suspended') => void} notify
+   * @param {(event: SenderEvent) => void} notify
    */
   constructor(options, notify) {
     this.#options = options;
@@ -72,6 +93,7 @@ export class Sender {
     this.#confirmed = new Uint8Array(options.calls);
     this.#intervalMs = new Float64Array(options.calls).fill(kT1Ms);
     this.#status = new Uint16Array(options.calls);
+    this.#answerTo = new Uint32Array(options.calls);
   }
 
   /** @returns {Promise<SenderResult>} */
@@ -86,6 +108,7 @@ export class Sender {
 
     const retransmitter = setInterval(() => this.#retransmit(), kRetransmitScanMs);
     const startMs = performance.now();
+    this.#firstSentMs = startMs;
     while (this.#sent < calls) {
       const due = Math.min(calls, 1 + Math.floor(((performance.now() - startMs) * rate) / 1000));
       const room = this.#options.method === 'INVITE' ? kUnconfirmedLimit - (this.#sent - this.#confirmedCount) : calls;
@@ -119,8 +142,17 @@ export class Sender {
       `Via: SIP/2.0/UDP ${this.#local};branch=z9hG4bK${this.#id}-${call}\r\nMax-Forwards: 70\r\n` +
       `From: <sip:caller@127.0.0.1>;tag=${this.#id}${call}\r\nTo: ${to ?? `<sip:${user}@127.0.0.1>`}\r\n` +
       `Call-ID: ${call}-${this.#id}@127.0.0.1\r\nCSeq: 1 ${method}\r\n` +
-      `Contact: <sip:caller@${this.#local}>\r\nContent-Length: 0\r\n\r\n`;
-    this.#socket.send(Buffer.from(request, 'latin1'));
+      `Contact: <sip:caller@${this.#local}>\r\n`;
+    this.#socket.send(Buffer.from(request + this.#rest(method, request.length), 'latin1'));
+  }
+
+  /** The end of a request whose headers so far have a length. @param {string} method @param {number} length */
+  #rest(method, length) {
+    const { bytes = 0 } = this.#options;
+    if (bytes === 0 || method === 'ACK') return 'Content-Length: 0\r\n\r\n';
+    const head = 'Content-Type: text/plain\r\nContent-Length: 000\r\n\r\n';
+    const body = 'x'.repeat(Math.max(0, bytes - length - head.length));
+    return head.replace('000', String(body.length).padStart(3, ' ')) + body;
   }
 
   #sendNew() {
@@ -133,7 +165,8 @@ export class Sender {
     // An OPTIONS that waits on purpose has no 100 to stop its retransmission; there a lost one shows as unanswered.
     if (this.#options.method !== 'INVITE' || this.#confirmedCount === this.#sent) return;
     const nowMs = performance.now();
-    for (let call = 0; call < this.#sent; call++) {
+    while (this.#confirmed[this.#oldestUnconfirmed]) this.#oldestUnconfirmed++;
+    for (let call = this.#oldestUnconfirmed; call < this.#sent; call++) {
       if (this.#confirmed[call] || nowMs - this.#sentMs[call] < this.#intervalMs[call]) continue;
       this.#intervalMs[call] += Math.min(kT2Ms, this.#intervalMs[call] + kT1Ms);
       this.#retransmittedRequests++;
@@ -145,7 +178,14 @@ export class Sender {
   #confirm(call) {
     if (this.#confirmed[call]) return;
     this.#confirmed[call] = 1;
-    if (++this.#confirmedCount === this.#options.calls) this.#notify('suspended');
+    const { calls } = this.#options;
+    const count = ++this.#confirmedCount;
+    if (count === Math.floor(calls / 10)) this.#notify('first tenth');
+    if (count === calls - Math.floor(calls / 10)) this.#notify('last tenth begins');
+    if (count === calls) {
+      this.#lastConfirmedMs = performance.now();
+      this.#notify('suspended');
+    }
   }
 
   /** @param {Buffer} datagram */
@@ -160,13 +200,15 @@ export class Sender {
     if (status < 200) return;
 
     const to = /\r\nTo:\s*([^\r]*)/i.exec(reply)?.[1] ?? '';
+    const toHash = hashOf(to);
     if (this.#options.method === 'INVITE') this.#send('ACK', call, to);
     if (this.#status[call] === 0) {
       this.#status[call] = status;
       this.#answeredMs[call] = nowMs;
-      this.#answerTo.set(call, to);
-      this.#answeredCount++;
-    } else if (to !== this.#answerTo.get(call) || nowMs - this.#answeredMs[call] < kSecondAnswerMs) {
+      this.#answerTo[call] = toHash;
+      if (this.#answeredCount++ === 0) this.#firstAnswerMs = nowMs;
+      this.#lastAnswerMs = nowMs;
+    } else if (toHash !== this.#answerTo[call] || nowMs - this.#answeredMs[call] < kSecondAnswerMs) {
       this.#secondAnswers++;
     } else {
       this.#retransmittedAnswers++;
@@ -178,17 +220,18 @@ export class Sender {
    * @returns {SenderResult}
    */
   #result(sendSeconds) {
-    const { calls, routes } = this.#options;
+    const { calls, routes, uncounted = 0 } = this.#options;
     let early = 0;
+    let right = 0;
     /** @type {number[][]} */
     const latenciesMs = routes.map(() => []);
     for (let call = 0; call < calls; call++) {
       if (this.#status[call] !== 404) continue;
       const latencyMs = this.#answeredMs[call] - this.#sentMs[call];
+      right++;
       if (latencyMs < this.#route(call).delayMs) early++;
-      latenciesMs[call % routes.length].push(rounded(latencyMs));
+      if (call >= uncounted) latenciesMs[call % routes.length].push(rounded(latencyMs));
     }
-    const right = latenciesMs.reduce((sum, list) => sum + list.length, 0);
     return {
       answered: right,
       unanswered: calls - this.#answeredCount,
@@ -198,6 +241,8 @@ export class Sender {
       retransmittedRequests: this.#retransmittedRequests,
       early,
       sendSeconds: rounded(sendSeconds),
+      confirmSeconds: rounded((this.#lastConfirmedMs - this.#firstSentMs) / 1000),
+      answerSeconds: rounded((this.#lastAnswerMs - this.#firstAnswerMs) / 1000),
       firstDueMs: Math.min(...routes.map((route) => route.delayMs)),
       routes: routes.map(({ user }, index) => {
         const sorted = latenciesMs[index].sort((a, b) => a - b);

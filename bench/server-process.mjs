@@ -93,12 +93,14 @@ function answers(port) {
  * @param {number} options.port
  * @param {string} options.version
  * @param {string} [options.readyLine] what it prints once it listens
+ * @param {Record<string, string>} [options.environment] on top of ours
  * @param {() => void} [options.cleanUp] after it has ended
  * @returns {Promise<Server>}
  */
-export async function startServer({ command, core, port, version, readyLine, cleanUp = () => {} }) {
+export async function startServer({ command, core, port, version, readyLine, environment, cleanUp = () => {} }) {
   // taskset replaces itself by the command, so this pid is the server's.
-  const child = spawn('taskset', ['-c', String(core), ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, ...environment };
+  const child = spawn('taskset', ['-c', String(core), ...command], { stdio: ['ignore', 'pipe', 'pipe'], env });
   const pid = child.pid;
   if (pid === undefined) throw new Error('taskset does not start');
   killAtExit(child);

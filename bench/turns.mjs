@@ -4,11 +4,21 @@ import { cpuNsBetween, readCpuNs } from './process-tree.mjs';
 import { rounded, summary } from './statistics.mjs';
 
 /**
+ * @typedef {object} StartOptions
+ * @property {number} core
+ * @property {number} [port]
+ * @property {boolean} [handOver] every message is handed over to the group (sworker)
+ * @property {number} [relayTo] UDP port on 127.0.0.1 that the route `relay` sends to
+ * @property {boolean} [tkv] whether the route `tkv` will be asked
+ * @property {number} [calls] how many it must be able to hold at the same time
+ */
+
+/**
  * @typedef {object} Contender
  * @property {string} name on the command line
  * @property {string} title in tables
- * @property {() => string} unavailable why it cannot run here, or an empty string
- * @property {(options: { core: number, port?: number }) => Promise<import('./server-process.mjs').Server>} start
+ * @property {(options: Partial<StartOptions>) => string} unavailable why it cannot run here, or an empty string
+ * @property {(options: StartOptions) => Promise<import('./server-process.mjs').Server>} start
  */
 
 /**
@@ -18,12 +28,16 @@ import { rounded, summary } from './statistics.mjs';
  * @property {boolean} quick
  * @property {{ server: number, load: number, shared: boolean }} cores
  * @property {(line: string) => void} log
+ * @property {(testCase: any) => Partial<StartOptions>} [startOptions] what the server of a case is started with
+ * @property {(testCase: any, contender: Contender, rows: Row[]) => string} [skip] why a contender is not asked, or an
+ *   empty string; the rows are those of the cases before
  */
 
 /**
  * @typedef {object} Sample one run
  * @property {boolean} ok whether its figures may be used
  * @property {string} [why] what was wrong with it, used or not
+ * @property {string[]} [notes] what must be known beside its figures without being a fault
  * @property {Record<string, number>} figures
  */
 
@@ -53,7 +67,7 @@ export function rowOf(testCase, contender, runs) {
     const values = used.map((run) => run.figures[name]).filter((value) => Number.isFinite(value));
     return [name, summary(values)];
   });
-  const notes = runs.flatMap((run) => run.why ?? []);
+  const notes = [...new Set(runs.flatMap((run) => [...(run.why === undefined ? [] : [run.why]), ...(run.notes ?? [])]))];
   const noisy = used.filter((run) => !isQuiet(run.othersPercent ?? 0)).length;
   if (noisy > 0) notes.push(`${noisy} of ${used.length} on a busy machine`);
   return {
@@ -68,8 +82,8 @@ export function rowOf(testCase, contender, runs) {
 }
 
 /**
- * @typedef {(server: import('./server-process.mjs').Server, testCase: any, idleCpuPercent: number) => Promise<Sample>}
- *   Measure
+ * @typedef {(server: import('./server-process.mjs').Server, testCase: any, idleCpuPercent: number, contender: Contender) =>
+ *   Promise<Sample>} Measure
  */
 
 /** @param {Run} run */
@@ -87,6 +101,7 @@ function outcomeOf(run) {
  * @returns {Promise<Row[]>}
  */
 export async function inTurns(context, cases, measure) {
+  /** @type {Row[]} */
   const rows = [];
   for (const testCase of cases) {
     const label = Object.values(testCase).join(' ');
@@ -94,7 +109,8 @@ export async function inTurns(context, cases, measure) {
     const runsOf = new Map(context.contenders.map(({ title }) => [title, []]));
     for (let round = 1; round <= context.rounds; round++) {
       for (const contender of context.contenders) {
-        const run = await oneRun(context, contender, testCase, measure);
+        const skipped = context.skip?.(testCase, contender, rows) ?? '';
+        const run = skipped === '' ? await oneRun(context, contender, testCase, measure) : notStarted(skipped);
         runsOf.get(contender.title)?.push(run);
         context.log(`${label} · ${contender.title} · ${round}/${context.rounds}: ${outcomeOf(run)}`);
         // What cannot start will not start in the next round either.
@@ -106,6 +122,9 @@ export async function inTurns(context, cases, measure) {
   return rows;
 }
 
+/** @param {string} why @returns {Run} */
+const notStarted = (why) => ({ started: false, ok: false, why, figures: {} });
+
 /**
  * @param {Context} context
  * @param {Contender} contender
@@ -114,14 +133,14 @@ export async function inTurns(context, cases, measure) {
  * @returns {Promise<Run>}
  */
 async function oneRun(context, contender, testCase, measure) {
-  const missing = contender.unavailable();
-  if (missing !== '') return { started: false, ok: false, why: missing, figures: {} };
+  const options = context.startOptions?.(testCase) ?? {};
+  const missing = contender.unavailable(options);
+  if (missing !== '') return notStarted(missing);
   let server;
   try {
-    server = await contender.start({ core: context.cores.server });
+    server = await contender.start({ core: context.cores.server, ...options });
   } catch (error) {
-    const why = `does not start: ${/** @type {Error} */ (error).message}`;
-    return { started: false, ok: false, why, figures: {} };
+    return notStarted(`does not start: ${/** @type {Error} */ (error).message}`);
   }
   try {
     const startNs = process.hrtime.bigint();
@@ -129,7 +148,7 @@ async function oneRun(context, contender, testCase, measure) {
     const othersPercent = await awaitQuiet();
     const waitedNs = Number(process.hrtime.bigint() - startNs);
     const idleCpuPercent = rounded((100 * cpuNsBetween(cpuNs, readCpuNs(server.pid))) / waitedNs);
-    const sample = await measure(server, testCase, idleCpuPercent);
+    const sample = await measure(server, testCase, idleCpuPercent, contender);
     // Noise during the run counts like noise before it.
     const noise = Math.max(othersPercent, sample.figures.othersPercent ?? 0);
     return { ...sample, idleCpuPercent, othersPercent: rounded(noise) };

@@ -18,10 +18,10 @@ export function version() {
 }
 
 /**
- * @param {{ core: number, port?: number }} options
+ * @param {import('../turns.mjs').StartOptions} options
  * @returns {Promise<import('../server-process.mjs').Server>}
  */
-export async function start({ core, port }) {
+export async function start({ core, port, handOver, relayTo, calls }) {
   const listenPort = port ?? (await freeUdpPort());
   return startServer({
     command: [process.execPath, main, 'run', proxy, '--listen', `udp:127.0.0.1:${listenPort}`],
@@ -29,5 +29,10 @@ export async function start({ core, port }) {
     port: listenPort,
     version: version(),
     readyLine: `listening on udp:127.0.0.1:${listenPort}`,
+    environment: {
+      ...(handOver ? { BENCH_HAND_OVER: '1' } : {}),
+      ...(relayTo === undefined ? {} : { BENCH_RELAY_TO: String(relayTo) }),
+      ...(calls === undefined ? {} : { BENCH_CALLS: String(calls) }),
+    },
   });
 }

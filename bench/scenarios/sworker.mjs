@@ -2,11 +2,11 @@
 // proxy that does everything in its receiver, and the same with an event route that only looks.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { atFixedRate } from '../fixed-rate.mjs';
 import { runSipp } from '../load.mjs';
-import { cpuNsBetween, readCpuNs, watchOthers } from '../process-tree.mjs';
 import { contenderTable } from '../report.mjs';
 import { freeUdpPort, startServer } from '../server-process.mjs';
-import { rounded, withSpread } from '../statistics.mjs';
+import { withSpread } from '../statistics.mjs';
 import { inTurns } from '../turns.mjs';
 
 export const name = 'sworker';
@@ -14,11 +14,9 @@ export const title = 'CPU time per call, handed over to a group of two and not';
 export const needs = ['sipp'];
 export const minutes = 6;
 
-const kWarmUpSeconds = 5;
-const kLoadSeconds = 10;
+const kWarmUpSeconds = 3;
+const kLoadSeconds = 8;
 const kQuickLoadSeconds = 3;
-const kRetransmittedShareLimit = 0.005;
-const kRateShareLimit = 0.97;
 const kRates = { options: [4000, 12_000, 24_000], invite: [4000, 8000] };
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -58,42 +56,14 @@ export function cases(quick, rate) {
   });
 }
 
-/**
- * @param {Awaited<ReturnType<typeof runSipp>>} load
- * @param {number} rate
- */
-function faultOf(load, rate) {
-  if (load.failed > 0 || load.ok !== load.calls) return `${load.calls - load.ok} of ${load.calls} calls failed`;
-  if (load.retransmitted > kRetransmittedShareLimit * load.calls) return `${load.retransmitted} retransmissions`;
-  if (load.achievedRate < kRateShareLimit * rate) return `only ${Math.round(load.achievedRate)} calls a second sent`;
-  return '';
-}
-
 /** @param {import('../turns.mjs').Context & { rate?: number }} context */
 export async function run(context) {
-  const asked = cases(context.quick, context.rate);
-  return inTurns(context, asked, async (server, { method, rate }) => {
-    const load = { port: server.port, core: context.cores.load, method, route: 'direct', rate };
-    await runSipp({ ...load, calls: rate * (context.quick ? 1 : kWarmUpSeconds) });
-    const others = watchOthers();
-    const before = readCpuNs(server.pid);
-    const startMs = performance.now();
-    const result = await runSipp({ ...load, calls: rate * (context.quick ? kQuickLoadSeconds : kLoadSeconds) });
-    const cpuNs = cpuNsBetween(before, readCpuNs(server.pid));
-    const elapsedMs = performance.now() - startMs;
-    const why = faultOf(result, rate);
-    return {
-      ok: why === '',
-      ...(why === '' ? {} : { why }),
-      figures: {
-        cpuUsPerCall: rounded(cpuNs / 1000 / result.calls),
-        serverCpuPercent: rounded(cpuNs / 1e4 / elapsedMs),
-        meanResponseMs: rounded(result.meanResponseMs),
-        achievedRate: rounded(result.achievedRate),
-        retransmitted: result.retransmitted,
-        othersPercent: rounded(others()),
-      },
-    };
+  const core = context.cores.load;
+  return inTurns(context, cases(context.quick, context.rate), async (server, { method, rate }) => {
+    const load = { method, route: 'direct', rate };
+    const warmUpSeconds = context.quick ? 1 : kWarmUpSeconds;
+    await runSipp({ ...load, port: server.port, core, calls: rate * warmUpSeconds });
+    return atFixedRate(server, core, { ...load, seconds: context.quick ? kQuickLoadSeconds : kLoadSeconds });
   });
 }
 
