@@ -133,7 +133,8 @@ class Course {
     for (uint32_t timer = 0; timer < case_.pending; ++timer) chosen[timer] = timer;
     std::shuffle(chosen.begin(), chosen.end(), std::mt19937(2));
     chosen.resize(std::max<size_t>(1, chosen.size() / 2));
-    while (cancel_meter.operations() < case_.operations / 2) {
+    // Twice all of them at least, so that what a cancelled timer leaves behind is paid for, too.
+    while (cancel_meter.operations() < std::max<uint64_t>(case_.operations / 2, 2 * uint64_t{case_.pending})) {
       cancel_meter.start();
       for (const uint32_t timer : chosen) {
         pending_.take(timer);

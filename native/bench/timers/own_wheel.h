@@ -41,7 +41,7 @@ class OwnWheel {
 
   template <class Expire>
   void advance(uint64_t now_tick, Expire&& expire) {
-    wheel_.advance(now_tick, [&](uint32_t node) {
+    const auto come_out = [&](uint32_t node) {
       free_.push_back(node);
       if (is_stale(node)) {
         --stale_;
@@ -50,7 +50,8 @@ class OwnWheel {
       const uint32_t timer = wheel_.node(node).slot;
       node_of_[timer] = core::kNone;
       expire(timer);
-    });
+    };
+    wheel_.advance(now_tick, come_out, [this](uint32_t node) { __builtin_prefetch(&node_of_[wheel_.node(node).slot]); });
   }
 
  private:
