@@ -73,10 +73,7 @@ void Engine::run_ticker() {
   pthread_setname_np(pthread_self(), "sip-async-tick");
   // Acquire: pairs with stop().
   while (!stopping_.load(std::memory_order_acquire)) {
-    const uint64_t now = now_ns();
-    wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); });
-    wake_touched();
-    if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
+    tick(now_ns());
     const uint64_t next = wheel_.next_event();
     if (!wheel_.sleep_until(next)) continue;
     // Checked again behind the published sleep: stop() stores first and then unparks.
@@ -85,6 +82,17 @@ void Engine::run_ticker() {
     }
     wheel_.awake();
   }
+}
+
+void Engine::tick(uint64_t now) {
+  const auto fetch_slot = [this](uint32_t node) {
+    const char* slot = reinterpret_cast<const char*>(&slots_.at(node < slots_.size() ? node : wheel_.node(node).slot));
+    __builtin_prefetch(slot);
+    __builtin_prefetch(slot + kCacheLine);
+  };
+  wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); }, fetch_slot);
+  wake_touched();
+  if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
 }
 
 void Engine::note_withdrawn() {

@@ -71,8 +71,11 @@ class TimerChunks {
       const uint32_t next = is_last ? 0 : chunk.next;
       if (!is_last) __builtin_prefetch(&chunks_[next - 1]);
       const TimerEntry* entries = chunk.entries;
-      for (uint32_t i = 0; i < std::min(count, kFarAhead); ++i) far_ahead(entries[i].index);
-      for (uint32_t i = 0; i < std::min(count, kAhead); ++i) ahead(entries[i].index);
+      // In a short list there is nobody to look ahead to.
+      if (count >= kAhead) {
+        for (uint32_t i = 0; i < std::min(count, kFarAhead); ++i) far_ahead(entries[i].index);
+        for (uint32_t i = 0; i < kAhead; ++i) ahead(entries[i].index);
+      }
       for (uint32_t i = 0; i < count; ++i) {
         if (i + kFarAhead < count) far_ahead(entries[i + kFarAhead].index);
         if (i + kAhead < count) ahead(entries[i + kAhead].index);

@@ -33,7 +33,8 @@
 
 namespace sip_async::core {
 
-struct TimerNode {
+// Aligned so that none lies across two cache lines: the second one would not be fetched ahead.
+struct alignas(32) TimerNode {
   // Link of the intake list. Written by the inserter before its push (released by it), then by the ticker. Atomic because
   // the pool of free nodes uses it, too (see IndexStack).
   std::atomic<uint32_t> next;
