@@ -73,7 +73,8 @@ struct Contender {
 
 // `--list` prints the names of those that were built; anything else is the name of one of them.
 template <class Run>
-const Contender<Run>& choose(const std::vector<Contender<Run>>& contenders, int argc, char** argv, const char* usage) {
+const Contender<Run>& choose(const std::vector<Contender<Run>>& contenders, int argc, char** argv,
+                             const char* usage) {
   const std::string wanted = argc > 1 ? argv[1] : "";
   if (wanted == "--list") {
     for (const auto& each : contenders) std::printf("%s\n", each.name.c_str());

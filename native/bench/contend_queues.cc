@@ -122,7 +122,8 @@ void lap(const Case& now, uint64_t values, Meter& meter) {
     popped += one.sum;
     behind += one.behind;
   }
-  if (taken() != total || popped != pushed) fail(std::to_string(taken()) + " of " + std::to_string(total) + " came out");
+  if (taken() != total || popped != pushed)
+    fail(std::to_string(taken()) + " of " + std::to_string(total) + " came out");
   if (behind != 0) fail(std::to_string(behind) + " values of a producer came out of order");
 }
 
@@ -158,7 +159,9 @@ int main(int argc, char** argv) {
   const uint64_t producers = number_of(argv[2]);
   const uint64_t consumers = number_of(argv[3]);
   const uint64_t values = number_of(argv[5]);
-  const bool sound = producers > 0 && producers <= 64 && consumers > 0 && consumers <= 64 && values >= 100'000;
+  const bool sound =
+      producers > 0 && producers <= 64 && consumers > 0 && consumers <= 64 && values >= 100'000;
   if (!sound || (pace != "steady" && pace != "burst")) fail(usage);
-  contender.run({static_cast<uint32_t>(producers), static_cast<uint32_t>(consumers), pace == "burst", values});
+  contender.run(
+      {static_cast<uint32_t>(producers), static_cast<uint32_t>(consumers), pace == "burst", values});
 }

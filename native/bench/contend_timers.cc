@@ -36,7 +36,8 @@ class Delays {
  public:
   explicit Delays(bool random) : ticks_(kDrawn) {
     std::mt19937 engine(1);
-    for (uint32_t& ticks : ticks_) ticks = random ? 1 + static_cast<uint32_t>(engine()) % kLongestTicks : kSameTicks;
+    for (uint32_t& ticks : ticks_)
+      ticks = random ? 1 + static_cast<uint32_t>(engine()) % kLongestTicks : kSameTicks;
   }
   uint32_t next() { return ticks_[at_++ % kDrawn]; }
 
@@ -68,7 +69,8 @@ class Pending {
 template <class Timers>
 class Course {
  public:
-  explicit Course(const Case& now) : case_(now), timers_(now.pending), delays_(now.random), pending_(now.pending) {
+  explicit Course(const Case& now)
+      : case_(now), timers_(now.pending), delays_(now.random), pending_(now.pending) {
     timers_.advance(now_, [](uint32_t) {});
   }
 
@@ -118,7 +120,8 @@ class Course {
       out.clear();
       now_ = timers_.next_event();
       timers_.advance(now_, [&](uint32_t timer) {
-        if (!pending_.take(timer)) fail("timer " + std::to_string(timer) + " expired twice or was never scheduled");
+        if (!pending_.take(timer))
+          fail("timer " + std::to_string(timer) + " expired twice or was never scheduled");
         out.push_back(timer);
       });
       for (const uint32_t timer : out) schedule(timer, now_ + delays_.next());
@@ -134,7 +137,8 @@ class Course {
     std::shuffle(chosen.begin(), chosen.end(), std::mt19937(2));
     chosen.resize(std::max<size_t>(1, chosen.size() / 2));
     // Twice all of them at least, so that what a cancelled timer leaves behind is paid for, too.
-    while (cancel_meter.operations() < std::max<uint64_t>(case_.operations / 2, 2 * uint64_t{case_.pending})) {
+    while (cancel_meter.operations() <
+           std::max<uint64_t>(case_.operations / 2, 2 * uint64_t{case_.pending})) {
       cancel_meter.start();
       for (const uint32_t timer : chosen) {
         pending_.take(timer);
@@ -202,7 +206,8 @@ void check_punctual(bool random) {
   for (uint64_t next = timers.next_event(); next != UINT64_MAX; next = timers.next_event()) {
     timers.advance(next, [&](uint32_t timer) {
       if (timer % 3 == 0) fail("a cancelled timer expired");
-      if (due[timer] != next) fail("due at " + std::to_string(due[timer]) + ", expired at " + std::to_string(next));
+      if (due[timer] != next)
+        fail("due at " + std::to_string(due[timer]) + ", expired at " + std::to_string(next));
       due[timer] = 0;
     });
   }

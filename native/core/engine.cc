@@ -86,11 +86,13 @@ void Engine::run_ticker() {
 
 void Engine::tick(uint64_t now) {
   const auto fetch_slot = [this](uint32_t node) {
-    const char* slot = reinterpret_cast<const char*>(&slots_.at(node < slots_.size() ? node : wheel_.node(node).slot));
+    const char* slot =
+        reinterpret_cast<const char*>(&slots_.at(node < slots_.size() ? node : wheel_.node(node).slot));
     __builtin_prefetch(slot);
     __builtin_prefetch(slot + kCacheLine);
   };
-  wheel_.advance(clock_.tick_at(now), [&](uint32_t node) { expire(node, now); }, fetch_slot);
+  wheel_.advance(
+      clock_.tick_at(now), [&](uint32_t node) { expire(node, now); }, fetch_slot);
   wake_touched();
   if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
 }

@@ -87,7 +87,8 @@ class TimerChunks {
   }
   template <class Visit>
   void consume(const List& list, Visit&& visit) {
-    consume(list, [](uint32_t) {}, [](uint32_t) {}, visit);
+    consume(
+        list, [](uint32_t) {}, [](uint32_t) {}, visit);
   }
 
   template <class Visit>

@@ -141,12 +141,13 @@ class TimerWheel {
 template <class Expire, class Ahead>
 uint32_t TimerWheel::expire_list(const List& list, Expire&& expire, Ahead&& ahead) {
   uint32_t count = 0;
-  chunks_.consume(list, [this](uint32_t index) { __builtin_prefetch(&nodes_[index]); }, ahead,
-                  [&](TimerEntry entry) {
-                    --state_->placed;
-                    ++count;
-                    expire(entry.index);
-                  });
+  chunks_.consume(
+      list, [this](uint32_t index) { __builtin_prefetch(&nodes_[index]); }, ahead,
+      [&](TimerEntry entry) {
+        --state_->placed;
+        ++count;
+        expire(entry.index);
+      });
   return count;
 }
 
@@ -165,15 +166,16 @@ template <class Stale, class Drop>
 void TimerWheel::sweep_list(List& list, Stale&& stale, Drop&& drop) {
   const List all = list;
   list = {};
-  chunks_.consume(all, [this](uint32_t index) { __builtin_prefetch(&nodes_[index]); }, [](uint32_t) {},
-                  [&](TimerEntry entry) {
-                    if (stale(entry.index)) {
-                      --state_->placed;
-                      drop(entry.index);
-                    } else {
-                      chunks_.append(list, entry);
-                    }
-                  });
+  chunks_.consume(
+      all, [this](uint32_t index) { __builtin_prefetch(&nodes_[index]); }, [](uint32_t) {},
+      [&](TimerEntry entry) {
+        if (stale(entry.index)) {
+          --state_->placed;
+          drop(entry.index);
+        } else {
+          chunks_.append(list, entry);
+        }
+      });
 }
 
 template <class Stale, class Drop>

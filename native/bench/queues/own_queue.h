@@ -9,7 +9,8 @@ namespace sip_async::bench {
 
 class OwnQueue {
  public:
-  explicit OwnQueue(uint32_t capacity) : region_(core::TaskQueue::region_bytes(capacity)), queue_(region_, capacity) {}
+  explicit OwnQueue(uint32_t capacity)
+      : region_(core::TaskQueue::region_bytes(capacity)), queue_(region_, capacity) {}
 
   class Producer {
    public:

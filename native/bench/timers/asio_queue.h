@@ -24,9 +24,7 @@ struct TickClock {
 
 class AsioQueue {
  public:
-  explicit AsioQueue(uint32_t timers) : timers_(timers), waits_(timers) {
-    TickClock::ticks = 0;
-  }
+  explicit AsioQueue(uint32_t timers) : timers_(timers), waits_(timers) { TickClock::ticks = 0; }
 
   void schedule(uint32_t timer, uint64_t due_tick) {
     waits_[timer].timer = timer;
@@ -62,7 +60,8 @@ class AsioQueue {
   using Queue = boost::asio::detail::timer_queue<Traits>;
   using Operations = boost::asio::detail::op_queue<boost::asio::detail::operation>;
   struct Wait : boost::asio::detail::wait_op {
-    Wait() : wait_op([](void*, boost::asio::detail::operation*, const boost::system::error_code&, size_t) {}) {}
+    Wait()
+        : wait_op([](void*, boost::asio::detail::operation*, const boost::system::error_code&, size_t) {}) {}
     uint32_t timer = 0;
   };
 

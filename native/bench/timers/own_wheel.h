@@ -51,7 +51,8 @@ class OwnWheel {
       node_of_[timer] = core::kNone;
       expire(timer);
     };
-    wheel_.advance(now_tick, come_out, [this](uint32_t node) { __builtin_prefetch(&node_of_[wheel_.node(node).slot]); });
+    wheel_.advance(now_tick, come_out,
+                   [this](uint32_t node) { __builtin_prefetch(&node_of_[wheel_.node(node).slot]); });
   }
 
  private:

@@ -21,7 +21,8 @@ class PriorityQueue {
 
   void cancel(uint32_t timer) {
     order_of_[timer] = 0;
-    if (++stale_ > heap_.size() / 2) stale_ -= heap_.erase_if([this](const Entry& each) { return is_stale(each); });
+    if (++stale_ > heap_.size() / 2)
+      stale_ -= heap_.erase_if([this](const Entry& each) { return is_stale(each); });
   }
 
   uint64_t next_event() const { return heap_.empty() ? UINT64_MAX : heap_.top().due_tick; }
@@ -43,7 +44,8 @@ class PriorityQueue {
  private:
   struct Entry {
     uint64_t due_tick;
-    uint64_t order;  // a heap keeps no order among equals of its own; also tells a cancelled entry from a later one
+    uint64_t
+        order;  // a heap keeps no order among equals of its own; also tells a cancelled entry from a later one
     uint32_t timer;
     bool operator>(const Entry& other) const {
       return due_tick != other.due_tick ? due_tick > other.due_tick : order > other.order;

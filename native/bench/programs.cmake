@@ -27,3 +27,7 @@ if(TARGET TBB::tbb)
   target_compile_definitions(contend_queues PRIVATE BENCH_HAS_TBB)
   target_link_libraries(contend_queues PRIVATE TBB::tbb)
 endif()
+
+# The core paths whose instructions are counted: see scripts/instructions.mjs.
+add_executable(count_paths native/bench/count_paths.cc)
+target_link_libraries(count_paths PRIVATE sip_async_sip sip_async_flags)
