@@ -25,8 +25,10 @@ class TimerChunks {
  public:
   static constexpr uint32_t kEntries = 63;
   // How many entries ahead a node is fetched, and how many ahead what the node stands for.
-  static constexpr uint32_t kFarAhead = 16;
-  static constexpr uint32_t kAhead = 8;
+  static constexpr uint32_t kFarAhead = 32;
+  static constexpr uint32_t kAhead = 16;
+  // In a shorter list there is nobody to look ahead to.
+  static constexpr uint32_t kLookFrom = 8;
 
   // All zero: empty.
   struct List {
@@ -71,10 +73,9 @@ class TimerChunks {
       const uint32_t next = is_last ? 0 : chunk.next;
       if (!is_last) __builtin_prefetch(&chunks_[next - 1]);
       const TimerEntry* entries = chunk.entries;
-      // In a short list there is nobody to look ahead to.
-      if (count >= kAhead) {
+      if (count >= kLookFrom) {
         for (uint32_t i = 0; i < std::min(count, kFarAhead); ++i) far_ahead(entries[i].index);
-        for (uint32_t i = 0; i < kAhead; ++i) ahead(entries[i].index);
+        for (uint32_t i = 0; i < std::min(count, kAhead); ++i) ahead(entries[i].index);
       }
       for (uint32_t i = 0; i < count; ++i) {
         if (i + kFarAhead < count) far_ahead(entries[i + kFarAhead].index);

@@ -57,8 +57,8 @@ TEST_CASE("entries come out in the order they went in, however many chunks they 
 }
 
 TEST_CASE("each entry is announced twice or not at all, and always before its turn") {
-  for (const uint32_t count :
-       {1u, TimerChunks::kAhead - 1, TimerChunks::kAhead, TimerChunks::kFarAhead + 3, 200u}) {
+  for (const uint32_t count : {1u, TimerChunks::kLookFrom - 1, TimerChunks::kLookFrom, TimerChunks::kAhead,
+                               TimerChunks::kFarAhead + 3, 200u}) {
     Bed bed(count, 1);
     TimerChunks::List list{};
     for (uint32_t index = 0; index < count; ++index) bed.chunks.append(list, {index, 0});
@@ -76,7 +76,7 @@ TEST_CASE("each entry is announced twice or not at all, and always before its tu
           REQUIRE(far[entry.index] <= 1);
         });
     CHECK(turn == count);
-    CHECK(far[0] == (count >= TimerChunks::kAhead ? 1 : 0));
+    CHECK(far[0] == (count >= TimerChunks::kLookFrom ? 1 : 0));
   }
 }
 
