@@ -12,6 +12,8 @@ import * as sipAsync from './contenders/sip-async.mjs';
 import * as hostile from './scenarios/hostile.mjs';
 import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
+import * as nativeQueues from './scenarios/native-queues.mjs';
+import * as nativeTimers from './scenarios/native-timers.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCapacity from './scenarios/sip-capacity.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
@@ -28,6 +30,8 @@ const scenarios = [
   sworker,
   sharedVars,
   native,
+  nativeTimers,
+  nativeQueues,
   hostile,
   mixedLoad,
 ];

@@ -40,6 +40,7 @@ export const tools = {
   clangRuntime: { present: hasClangRuntime, title: 'compiler-rt of clang', package: 'libclang-rt-dev' },
   // The tests of relaying compare with it; `npm test` does without it and says so.
   kamailio: { commands: ['kamailio'], package: 'kamailio' },
+  valgrind: { commands: ['valgrind'], package: 'valgrind' },
   clangFormat: { commands: ['clang-format'], package: 'clang-format' },
 };
 

@@ -1,15 +1,14 @@
 // The longest that any one message keeps a receiver: a program without Node that takes the vectors of test/vectors and
 // messages of the largest size through the header index, the guard and the transaction layer.
 import { execFileSync } from 'node:child_process';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { writeVectors } from '../../scripts/vectors.mjs';
 import { awaitQuiet } from '../machine.mjs';
+import { build, buildFolder, parseLines } from '../native-programs.mjs';
 import { markdownTable } from '../report.mjs';
 import { withSpread } from '../statistics.mjs';
 import { rowOf } from '../turns.mjs';
-import { hostileProgram, parseLines } from './native.mjs';
+import { hostileProgram } from './native.mjs';
 
 export const name = 'hostile';
 export const title = 'The slowest message: CPU time of one thread';
@@ -18,20 +17,11 @@ export const minutes = 1;
 /** @type {import('../suite.mjs').Chosen[]} */
 export const contenders = [];
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const buildFolder = join(root, 'build-bench');
 const kProgramTimeoutMs = 120_000;
-
-function build() {
-  const cmake = (/** @type {string[]} */ args) =>
-    execFileSync('cmake', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  cmake(['-S', '.', '-B', buildFolder, '-DSIP_ASYNC_NATIVE_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release']);
-  cmake(['--build', buildFolder, '-j', String(Math.min(2, cpus().length)), '--target', hostileProgram]);
-}
 
 /** @param {import('../turns.mjs').Context} context */
 export async function run(context) {
-  build();
+  build(hostileProgram);
   const messages = await writeVectors(buildFolder);
   /** @type {Map<string, { case: Record<string, unknown>, runs: import('../turns.mjs').Run[] }>} */
   const rows = new Map();

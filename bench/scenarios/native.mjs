@@ -1,10 +1,9 @@
 // The micro-benchmarks of native/: programs without Node, built here and run as they are.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { awaitQuiet } from '../machine.mjs';
+import { build, buildFolder, parseLines } from '../native-programs.mjs';
 import { markdownTable } from '../report.mjs';
 import { withSpread } from '../statistics.mjs';
 import { rowOf } from '../turns.mjs';
@@ -22,8 +21,6 @@ const kOurs = ['wheel', 'task queue', 'pool'];
 /** Takes a folder of messages, and has a scenario of its own. */
 export const hostileProgram = 'bench_hostile_bench';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const buildFolder = join(root, 'build-bench');
 const kProgramTimeoutMs = 120_000;
 
 /** @param {string} folder @returns {string[]} */
@@ -33,26 +30,6 @@ function programsIn(folder) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return entry.name === 'CMakeFiles' ? [] : programsIn(path);
     return /^bench_\w+$/.test(entry.name) && entry.name !== hostileProgram ? [path] : [];
-  });
-}
-
-function build() {
-  const jobs = String(Math.min(2, cpus().length));
-  const cmake = (/** @type {string[]} */ args) =>
-    execFileSync('cmake', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  cmake(['-S', '.', '-B', buildFolder, '-DSIP_ASYNC_NATIVE_BENCH=ON', '-DCMAKE_BUILD_TYPE=Release']);
-  cmake(['--build', buildFolder, '-j', jobs]);
-}
-
-/**
- * @param {string} output lines of name, value and unit with tabs between
- * @returns {{ name: string, value: number, unit: string }[]}
- */
-export function parseLines(output) {
-  return output.split('\n').flatMap((line) => {
-    const [title, value, unit] = line.split('\t');
-    if (unit === undefined || !Number.isFinite(Number(value))) return [];
-    return [{ name: title, value: Number(value), unit: unit.trim() }];
   });
 }
 

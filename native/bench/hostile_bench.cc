@@ -154,7 +154,7 @@ double whole_way_us(const Message& message) {
                          .payload_bytes = 1 << 20,
                          .receivers = 1,
                          .groups = {{.name = "default", .workers = 1}}});
-    sip::UdpTransport transport(1);
+    sip::Transports transport(engine, 1);
     sip::Address local;
     if (!sip::Address::parse("127.0.0.1", 0, local) || transport.socket(0).open(local, 1 << 16, false) != 0) {
       std::fprintf(stderr, "no socket\n");

@@ -73,15 +73,7 @@ void Engine::run_ticker() {
   pthread_setname_np(pthread_self(), "sip-async-tick");
   // Acquire: pairs with stop().
   while (!stopping_.load(std::memory_order_acquire)) {
-    const uint64_t now = now_ns();
-    wheel_.advance(clock_.tick_at(now), [&](uint32_t node) {
-      expired_[expired_count_++] = node;
-      slots_.prefetch(node < slots_.size() ? node : wheel_.node(node).slot);
-      if (expired_count_ == kExpireTogether) expire_gathered(now);
-    });
-    expire_gathered(now);
-    wake_touched();
-    if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
+    tick(now_ns());
     const uint64_t next = wheel_.next_event();
     if (!wheel_.sleep_until(next)) continue;
     // Checked again behind the published sleep: stop() stores first and then unparks.
@@ -90,6 +82,23 @@ void Engine::run_ticker() {
     }
     wheel_.awake();
   }
+}
+
+void Engine::tick(uint64_t now) {
+  // Slots are fetched as the wheel foretells them, and what they lead to once they are there.
+  const auto fetch_slot = [this](uint32_t node) {
+    slots_.prefetch(node < slots_.size() ? node : wheel_.node(node).slot);
+  };
+  wheel_.advance(
+      clock_.tick_at(now),
+      [&](uint32_t node) {
+        expired_[expired_count_++] = node;
+        if (expired_count_ == kExpireTogether) expire_gathered(now);
+      },
+      fetch_slot);
+  expire_gathered(now);
+  wake_touched();
+  if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
 }
 
 void Engine::note_withdrawn() {

@@ -55,6 +55,10 @@ class Engine {
   ~Engine();
 
   void start(Handler* handler);
+  // Instead of start(), by a program of one thread that is its own ticker and keeps its own time.
+  void start_without_ticker(Handler* handler) { handler_ = handler; }
+  // What the ticker does each time it wakes: brings everything back that is due at `now`.
+  void tick(uint64_t now);
   // Ends the ticker. What still sleeps stays asleep.
   void stop();
 

@@ -1,7 +1,7 @@
 // A bounded queue for many producers and many consumers, without a lock (Dmitry Vyukov's, with stamped cells).
 //
 // Ground rules
-// - try_push and try_pop never wait. A push that finds the queue full says so.
+// - try_push and try_pop never wait for another thread. A push that finds the queue full says so.
 // - Each cell carries a stamp. stamp == position: free for the push of that position. stamp == position + 1: holds the
 //   value of that position. The pop that takes it stamps it for the next lap, position + capacity.
 // - A producer that is stopped between claiming a cell and stamping it holds up the consumers at that cell (they see
@@ -38,6 +38,7 @@ class TaskQueue {
   bool try_push(uint64_t value) {
     // Relaxed: the stamp decides whether the position is right.
     uint64_t position = ends_->tail.load(std::memory_order_relaxed);
+    Backoff backoff;
     for (;;) {
       Cell& cell = cells_[position & mask_];
       // Acquire: pairs with the release in try_pop_many(), so the value taken out of the cell was read before we write.
@@ -53,6 +54,8 @@ class TaskQueue {
           cell.stamp.store(position + 1 - (position & mask_), std::memory_order_release);
           return true;
         }
+        backoff.pause();
+        position = ends_->tail.load(std::memory_order_relaxed);
       } else if (lag < 0) {
         return false;  // a full lap behind: not yet emptied
       } else {
@@ -64,6 +67,7 @@ class TaskQueue {
   // Takes up to `most` values in order, all with one compare-and-swap. Returns how many.
   uint32_t try_pop_many(uint64_t* values, uint32_t most) {
     uint64_t position = ends_->head.load(std::memory_order_relaxed);
+    Backoff backoff;
     for (;;) {
       uint32_t ready = 0;
       bool behind = false;
@@ -93,6 +97,8 @@ class TaskQueue {
         }
         return ready;
       }
+      backoff.pause();
+      position = ends_->head.load(std::memory_order_relaxed);
     }
   }
 
@@ -119,6 +125,19 @@ class TaskQueue {
   }
 
  private:
+  // After a race that another thread has won: that one goes on for a few values with the cells and the end in its own cache,
+  // instead of both fetching them from each other for every one.
+  class Backoff {
+   public:
+    void pause() {
+      for (uint32_t i = 0; i < spins_; ++i) cpu_relax();
+      if (spins_ < kMostSpins) spins_ *= 2;
+    }
+
+   private:
+    static constexpr uint32_t kMostSpins = 16;
+    uint32_t spins_ = 1;
+  };
   struct Cell {
     // Stored less the cell's own number, so that a page of zeroes is a page of free cells and the queue need not be
     // touched before it is used. Written by the pusher and the popper of the cell, read by both kinds.

@@ -4,12 +4,25 @@
 
 namespace sip_async::core {
 
+namespace {
+
+// The buckets and `ready`.
+uint32_t chunks_for(uint32_t nodes) {
+  return TimerChunks::chunks_for(nodes, TimerWheel::kLevels * TimerWheel::kBuckets + 1);
+}
+
+}  // namespace
+
 size_t TimerWheel::region_bytes(uint32_t nodes) {
-  return Region::padded(sizeof(State)) + Region::padded(sizeof(TimerNode) * nodes);
+  return Region::padded(sizeof(State)) + TimerChunks::region_bytes(chunks_for(nodes)) +
+         Region::padded(sizeof(TimerNode) * nodes);
 }
 
 TimerWheel::TimerWheel(Region& region, uint32_t nodes)
-    : state_(region.take<State>(1)), nodes_(region.take<TimerNode>(nodes)), size_(nodes) {}
+    : state_(region.take<State>(1)),
+      chunks_(region, chunks_for(nodes)),
+      nodes_(region.take<TimerNode>(nodes)),
+      size_(nodes) {}
 
 bool TimerWheel::insert(uint32_t index, uint64_t due_tick) {
   TimerNode& node = nodes_[index];
@@ -40,30 +53,17 @@ bool TimerWheel::sleep_until(uint64_t tick) {
   return false;
 }
 
-void TimerWheel::append(List& list, uint32_t index) {
-  nodes_[index].next.store(0, std::memory_order_relaxed);
-  if (list.first == 0) {
-    list.first = index + 1;
-  } else {
-    nodes_[list.last - 1].next.store(index + 1, std::memory_order_relaxed);
-  }
-  list.last = index + 1;
-}
-
-void TimerWheel::place(uint32_t index) {
-  const uint64_t due = nodes_[index].due_tick;
-  const uint64_t current = state_->current;
-  if (due <= current) {
-    append(state_->ready, index);
-    return;
-  }
-  const uint32_t level = static_cast<uint32_t>(std::bit_width(due ^ current) - 1) / kBits;
-  const uint32_t bucket = digit(due, level);
-  append(state_->buckets[level][bucket], index);
+void TimerWheel::place(uint32_t index, uint64_t due_tick) {
+  const uint32_t level = static_cast<uint32_t>(std::bit_width(due_tick ^ state_->current) - 1) / kBits;
+  const uint32_t bucket = digit(due_tick, level);
+  chunks_.append(state_->buckets[level][bucket], {index, static_cast<uint32_t>(due_tick)});
   state_->occupied[level][bucket / 64] |= uint64_t{1} << (bucket % 64);
 }
 
 void TimerWheel::take_intake() {
+  // Relaxed: whoever finds it empty reads nothing of it. A node that comes in just now is met by the next look, or by the
+  // one in sleep_until().
+  if (state_->intake.load(std::memory_order_relaxed) == 0) return;
   // Acquire: pairs with the compare-exchange of every inserter whose node is in the list.
   uint32_t at = static_cast<uint32_t>(state_->intake.exchange(0, std::memory_order_acquire));
   // Newest first; turned round so that equals keep the order of insertion.
@@ -79,7 +79,12 @@ void TimerWheel::take_intake() {
     const uint32_t index = first - 1;
     first = nodes_[index].next.load(std::memory_order_relaxed);
     ++state_->placed;
-    place(index);
+    const uint64_t due_tick = nodes_[index].due_tick;
+    if (due_tick <= state_->current) {
+      chunks_.append(state_->ready, {index, static_cast<uint32_t>(due_tick)});
+    } else {
+      place(index, due_tick);
+    }
   }
 }
 
@@ -91,19 +96,18 @@ TimerWheel::List TimerWheel::detach(uint32_t level, uint32_t bucket) {
 }
 
 void TimerWheel::spread(uint32_t level, uint64_t tick) {
-  const List list = detach(level, digit(tick, level));
-  for (uint32_t at = list.first; at != 0;) {
-    const uint32_t index = at - 1;
-    at = nodes_[index].next.load(std::memory_order_relaxed);
-    if (at != 0) __builtin_prefetch(&nodes_[at - 1]);
+  // Everything in this bucket agrees with `tick` from this level's digit upwards, so the lower half of a due tick is enough.
+  static_assert((kLevels - 1) * kBits <= 32);
+  const uint64_t high = tick >> 32 << 32;
+  chunks_.consume(detach(level, digit(tick, level)), [&](TimerEntry entry) {
     // A node due at this very tick belongs to the level 0 bucket that is emptied next, not to `ready`: it keeps its
     // place among its equals.
-    if (nodes_[index].due_tick == tick) {
-      append(state_->buckets[0][digit(tick, 0)], index);
+    if ((high | entry.due_low) == tick) {
+      chunks_.append(state_->buckets[0][digit(tick, 0)], entry);
     } else {
-      place(index);
+      place(entry.index, high | entry.due_low);
     }
-  }
+  });
 }
 
 uint32_t TimerWheel::next_occupied(uint32_t level, uint32_t from) const {
@@ -117,7 +121,7 @@ uint32_t TimerWheel::next_occupied(uint32_t level, uint32_t from) const {
 
 uint64_t TimerWheel::next_event() const {
   const uint64_t current = state_->current;
-  if (state_->ready.first != 0) return current;
+  if (!state_->ready.empty()) return current;
   for (uint32_t level = 0; level < kLevels; ++level) {
     const uint32_t bucket = next_occupied(level, digit(current, level));
     if (bucket == kBuckets) continue;
@@ -129,27 +133,27 @@ uint64_t TimerWheel::next_event() const {
 
 bool TimerWheel::check_invariants() const {
   uint64_t counted = 0;
+  uint32_t chunks = chunks_.chunks_of(state_->ready);
+  bool sound = true;
   const uint64_t current = state_->current;
   for (uint32_t level = 0; level < kLevels; ++level) {
     for (uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
       const List& list = state_->buckets[level][bucket];
       const bool marked = (state_->occupied[level][bucket / 64] >> (bucket % 64) & 1) != 0;
-      if (marked != (list.first != 0)) return false;
-      uint32_t last = 0;
-      for (uint32_t at = list.first; at != 0; at = nodes_[at - 1].next.load(std::memory_order_relaxed)) {
-        const uint64_t due = nodes_[at - 1].due_tick;
-        if (due <= current || digit(due, level) != bucket) return false;
+      if (marked == list.empty()) return false;
+      chunks += chunks_.chunks_of(list);
+      chunks_.for_each(list, [&](TimerEntry entry) {
+        const uint64_t due = nodes_[entry.index].due_tick;
+        sound &= static_cast<uint32_t>(due) == entry.due_low && due > current && digit(due, level) == bucket;
         // The digits above this level are the present ones, or the node would stand higher.
-        if (level + 1 < kLevels && (due ^ current) >> ((level + 1) * kBits) != 0) return false;
-        if (++counted > state_->placed) return false;
-        last = at;
-      }
-      if (list.first != 0 && list.last != last) return false;
+        if (level + 1 < kLevels) sound &= (due ^ current) >> ((level + 1) * kBits) == 0;
+        ++counted;
+      });
+      if (!sound || counted > state_->placed) return false;
     }
   }
-  for (uint32_t at = state_->ready.first; at != 0; at = nodes_[at - 1].next.load(std::memory_order_relaxed))
-    ++counted;
-  return counted == state_->placed;
+  chunks_.for_each(state_->ready, [&](TimerEntry) { ++counted; });
+  return counted == state_->placed && chunks == chunks_.in_use();
 }
 
 }  // namespace sip_async::core
