@@ -159,6 +159,7 @@ void Channel::close(bool environment_ends) {
   napi_delete_reference(env_, on_batch_);
   if (on_outgoing_ != nullptr) napi_delete_reference(env_, on_outgoing_);
   on_outgoing_ = nullptr;
+  task_bytes_.forget(env_);
   // A handler that closes its own channel is still inside deliver(), which reads the records once more.
   if (!delivering_) napi_delete_reference(env_, records_ref_);
 }
@@ -269,6 +270,11 @@ void Channel::add_record(Task task, RecordKind kind) {
   record[2] |= uint32_t{slot.route_type} << kRouteTypeShift;
   if (slots.word(task.index).has(core::Word::kResumed)) record[2] |= kContinuedMark;
   if (slot.variables != core::kNoPayload) record[2] |= kVariablesMark;
+  if (kind != RecordKind::kTask) return;
+  const core::TaskData& data = entry_->engine->tasks().data(task);
+  record[kTaskBeginWord] = task_bytes_.lay(data);
+  record[kTaskSizeWord] = data.size;
+  record[kTaskNumberWord] = static_cast<uint32_t>(data.number);
 }
 
 void Channel::on_readable(void* context) {

@@ -21,6 +21,7 @@
 
 #include "node/hub.h"
 #include "node/loop_poll.h"
+#include "node/task_bytes.h"
 
 namespace sip_async::node {
 
@@ -38,7 +39,12 @@ enum class RecordKind : uint32_t {
   kLaunch = 9,
   kPreRouting = 10,
 };
-inline constexpr uint32_t kRecordWords = 4;
+// Index, generation, kind with marks, route; of a data task also where its bytes begin (TaskBytes::lay), their number, and the
+// number that came with it.
+inline constexpr uint32_t kRecordWords = 8;
+inline constexpr uint32_t kTaskBeginWord = 4;
+inline constexpr uint32_t kTaskSizeWord = 5;
+inline constexpr uint32_t kTaskNumberWord = 6;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 // In the third word of a record: the suspension was ended by its handle.
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
@@ -62,6 +68,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // False, with an exception pending, when Node refuses.
   bool open(napi_env env, napi_value records, napi_value on_batch);
   void listen();
+  // Where the bytes of data tasks are laid from now on.
+  void lay_tasks_in(napi_value memory) { task_bytes_.use(env_, memory); }
   // Goes on after a pause with `task_room` tasks at the most.
   void run(uint32_t task_room);
   void ref(bool on);
@@ -162,6 +170,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   };
   std::vector<FollowUp> follow_ups_;
   std::vector<core::Engine::Launch> launches_;
+  TaskBytes task_bytes_;
 
   // Guards tsfn_ and open_ against wake() of other threads.
   std::mutex mutex_;
