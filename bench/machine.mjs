@@ -71,11 +71,24 @@ function compiler() {
   return outputOf(command, ['--version']).split('\n')[0] || 'none';
 }
 
+/** What the kernel says about the clock of the first core; a virtual machine often says nothing. */
+function cpuClock() {
+  const read = (/** @type {string} */ file) => {
+    try {
+      return readFileSync(`/sys/devices/system/cpu/cpu0/cpufreq/${file}`, 'latin1').trim();
+    } catch {
+      return '';
+    }
+  };
+  const mostMhz = Math.round(Number(read('cpuinfo_max_freq')) / 1000);
+  return { cpuMhz: mostMhz || (cpus()[0]?.speed ?? 0), governor: read('scaling_governor') };
+}
+
 function workingTree() {
   const commit = outputOf('git', ['rev-parse', 'HEAD']);
   if (!/^[0-9a-f]{40}$/.test(commit)) return { commit: 'none', dirty: true };
   // What the benchmarks themselves write does not change what they measure.
-  const written = ['bench/results', 'docs/benchmarks.md', 'README.md'].map((path) => `:(exclude)${path}`);
+  const written = ['bench/results', 'docs/benchmarks.md', 'docs/plots', 'README.md'].map((path) => `:(exclude)${path}`);
   return { commit, dirty: outputOf('git', ['status', '--porcelain', '--', '.', ...written]) !== '' };
 }
 
@@ -91,6 +104,7 @@ export function provenance(args) {
     package: version,
     ...workingTree(),
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    ...cpuClock(),
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     kernel: `${systemName()} ${release()}`,

@@ -1,9 +1,8 @@
-// From rows to Markdown: the tables of docs/benchmarks.md and README.md come from the stored results and nothing else.
+// From rows to Markdown, and the stored results.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 
-const root = new URL('../', import.meta.url);
-const resultsFolder = new URL('results/', import.meta.url);
-const kPages = ['docs/benchmarks.md', 'README.md'];
+const projectRoot = new URL('../', import.meta.url);
+const kLineLength = 128;
 
 /**
  * @typedef {object} Result
@@ -11,6 +10,8 @@ const kPages = ['docs/benchmarks.md', 'README.md'];
  * @property {string} title
  * @property {boolean} quick
  * @property {number} rounds
+ * @property {number} [minutes] it took
+ * @property {Record<string, string>} [versions] of the contenders, by title, and of what else was used
  * @property {ReturnType<typeof import('./machine.mjs').provenance>} provenance
  * @property {import('./turns.mjs').Row[]} rows
  */
@@ -63,21 +64,42 @@ export function contenderTable(rows, { caseColumns, figureTitle, figure, ratio }
   return markdownTable(head, body);
 }
 
-/** @param {Result} result */
-function machineLine({ provenance: made, rounds }) {
-  const cores = made.pinned.shared ? 'server and load on one core' : 'server and load on one core each';
-  const machine = `${made.cpu}, ${made.cores} cores (${cores}), ${made.memoryGb} GB, ${made.kernel}`;
-  const programs = `Node ${made.node}, ${made.compiler}, Kamailio ${made.kamailio}, SIPp ${made.sipp}`;
-  const own = `sip-async ${made.package}, commit ${made.commit.slice(0, 12)}${made.dirty ? ' with changes' : ''}`;
-  const when = `${made.date.slice(0, 16).replace('T', ' ')} UTC, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}`;
-  return `${machine}; ${programs}; ${own}; ${when}; \`${made.command}\``;
+/** @param {string} text */
+function wrapped(text) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines[lines.length - 1];
+    if (last.length + 1 + word.length <= kLineLength || last === '') lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join('\n');
 }
 
-/** The newest stored result of each scenario. @returns {Map<string, Result>} */
-export function newestResults() {
+/** @param {Result} result */
+function machineLine({ provenance: made, rounds, versions }) {
+  const cores = made.pinned.shared ? 'server and load on one core' : 'server and load on one core each';
+  const clock = made.cpuMhz ? ` at ${made.cpuMhz} MHz${made.governor ? `, governor ${made.governor}` : ''}` : '';
+  const machine = `${made.cpu}${clock}, ${made.cores} cores (${cores}), ${made.memoryGb} GB, ${made.kernel}`;
+  // Results from before versions were stored for each contender know of these two only.
+  const others = Object.entries(versions ?? { Kamailio: made.kamailio, SIPp: made.sipp }).filter(
+    ([title]) => title !== 'sip-async',
+  );
+  const programs = [`Node ${made.node}`, made.compiler, ...others.map(([title, version]) => `${title} ${version}`)].join(', ');
+  const own = `sip-async ${made.package}, commit ${made.commit.slice(0, 12)}${made.dirty ? ' with changes' : ''}`;
+  const when = `${made.date.slice(0, 16).replace('T', ' ')} UTC, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}`;
+  return wrapped(`${machine}; ${programs}; ${own}; ${when}; \`${made.command}\``);
+}
+
+/**
+ * The newest stored result of each scenario.
+ * @param {URL} [root] of the project
+ * @returns {Map<string, Result>}
+ */
+export function newestResults(root = projectRoot) {
+  const resultsFolder = new URL('bench/results/', root);
   const newest = new Map();
   if (!existsSync(resultsFolder)) return newest;
-  for (const file of readdirSync(resultsFolder).filter((each) => each.endsWith('.json'))) {
+  for (const file of readdirSync(resultsFolder).filter((each) => each.endsWith('.json')).sort()) {
     const result = JSON.parse(readFileSync(new URL(file, resultsFolder), 'utf8'));
     const known = newest.get(result.scenario);
     if (!known || known.provenance.date < result.provenance.date) newest.set(result.scenario, result);
@@ -93,43 +115,10 @@ export function section(result, scenario) {
   return [...scenario.table(result.rows), '', machineLine(result)].join('\n');
 }
 
-/**
- * Puts text between the markers of a scenario. What stands outside them is left as it is.
- * @param {string} page
- * @param {(scenarioName: string) => string | undefined} textOf
- */
-export function fillMarkers(page, textOf) {
-  return page.replace(/(<!-- bench:([\w-]+) -->\n)[\s\S]*?(<!-- \/bench -->)/g, (whole, open, scenarioName, close) => {
-    const text = textOf(scenarioName);
-    return text === undefined ? whole : `${open}\n${text}\n\n${close}`;
-  });
-}
-
-/**
- * @param {{ name: string, table: (rows: import('./turns.mjs').Row[]) => string[] }[]} scenarios
- * @returns {string[]} the pages that changed
- */
-export function regeneratePages(scenarios) {
-  const results = newestResults();
-  return kPages.filter((path) => {
-    const file = new URL(path, root);
-    if (!existsSync(file)) return false;
-    const page = readFileSync(file, 'utf8');
-    const filled = fillMarkers(page, (scenarioName) => {
-      const scenario = scenarios.find(({ name }) => name === scenarioName);
-      const result = results.get(scenarioName);
-      return scenario && result ? section(result, scenario) : undefined;
-    });
-    if (filled === page) return false;
-    writeFileSync(file, filled);
-    return true;
-  });
-}
-
 /** @param {Result} result @returns {string} name of the file, relative to the project */
 export function storeResult(result) {
   const date = result.provenance.date.slice(0, 16).replace(':', '');
   const path = `bench/results/${date}-${result.scenario}.json`;
-  writeFileSync(new URL(path, root), `${JSON.stringify(result, null, 1)}\n`);
+  writeFileSync(new URL(path, projectRoot), `${JSON.stringify(result, null, 1)}\n`);
   return path;
 }

@@ -20,6 +20,10 @@ export function unavailable() {
   return isInstalled('kamailio') ? '' : 'kamailio is not installed';
 }
 
+export function version() {
+  return /version: \S+ (\S+)/.exec(outputOf('kamailio', ['-v']))?.[1] ?? 'unknown';
+}
+
 /**
  * @param {{ core: number, port?: number }} options
  * @returns {Promise<import('../server-process.mjs').Server>}
@@ -39,7 +43,7 @@ export async function start({ core, port }) {
     ],
     core,
     port: listenPort,
-    version: /version: \S+ (\S+)/.exec(outputOf('kamailio', ['-v']))?.[1] ?? 'unknown',
+    version: version(),
     cleanUp: () => rmSync(folder, { recursive: true, force: true }),
   });
 }

@@ -13,18 +13,21 @@ export function unavailable() {
   return existsSync(main) ? '' : 'not built: npm run build';
 }
 
+export function version() {
+  return String(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version);
+}
+
 /**
  * @param {{ core: number, port?: number }} options
  * @returns {Promise<import('../server-process.mjs').Server>}
  */
 export async function start({ core, port }) {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const listenPort = port ?? (await freeUdpPort());
   return startServer({
     command: [process.execPath, main, 'run', proxy, '--listen', `udp:127.0.0.1:${listenPort}`],
     core,
     port: listenPort,
-    version,
+    version: version(),
     readyLine: `listening on udp:127.0.0.1:${listenPort}`,
   });
 }

@@ -14,6 +14,9 @@ import { hostileProgram, parseLines } from './native.mjs';
 export const name = 'hostile';
 export const title = 'The slowest message: CPU time of one thread';
 export const needs = ['cmake'];
+export const minutes = 1;
+/** @type {import('../suite.mjs').Chosen[]} */
+export const contenders = [];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const buildFolder = join(root, 'build-bench');

@@ -17,6 +17,9 @@ export const name = 'mixed-load';
 export const title = 'Everything at once, for long';
 /** @type {string[]} */
 export const needs = [];
+export const minutes = 60;
+/** @type {import('../suite.mjs').Chosen[]} */
+export const contenders = [];
 
 const kRate = 400;
 /** After this share of the run, memory has its working size. */

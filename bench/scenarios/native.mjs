@@ -12,6 +12,12 @@ import { rowOf } from '../turns.mjs';
 export const name = 'native';
 export const title = 'Micro-benchmarks of the native core';
 export const needs = ['cmake'];
+export const minutes = 1;
+/** @type {import('../suite.mjs').Chosen[]} */
+export const contenders = [];
+
+/** What ours are called at the end of a figure's name, where a program also measures something else for comparison. */
+const kOurs = ['wheel', 'task queue', 'pool'];
 
 /** Takes a folder of messages, and has a scenario of its own. */
 export const hostileProgram = 'bench_hostile_bench';
@@ -82,4 +88,23 @@ export function table(rows) {
     return [program, what, withSpread(figures.value ?? null), unit, used, notes.join('; ')];
   });
   return markdownTable(['program', 'what', 'median (min..max)', 'unit', 'runs', 'notes'], body);
+}
+
+/** @param {import('../turns.mjs').Row[]} rows @returns {import('../suite.mjs').Comparison[]} */
+export function comparisons(rows) {
+  const named = rows.flatMap(({ case: testCase, figures: { value } }) => {
+    const [, where, what] = /^(.*), (.*)$/.exec(String(testCase.name)) ?? [];
+    return value && what !== undefined ? [{ where, what, unit: String(testCase.unit), value: value.median }] : [];
+  });
+  return named
+    .filter(({ what }) => kOurs.includes(what))
+    .map(({ where, what, unit, value }) => ({
+      case: where,
+      measure: unit,
+      lessIsBetter: true,
+      ours: value,
+      others: named
+        .filter((other) => other.where === where && other.what !== what)
+        .map((other) => ({ contender: other.what, value: other.value })),
+    }));
 }

@@ -12,11 +12,14 @@ export const name = 'shared-vars';
 export const title = 'Operations on what threads share';
 /** @type {string[]} */
 export const needs = [];
+export const minutes = 2;
 
-const stores = [
-  { title: 'htable', store: 'htable', inFlight: 1 },
-  { title: 'Map behind postMessage', store: 'map', inFlight: 1 },
-  { title: 'Map behind postMessage, 32 asked at a time', store: 'map', inFlight: 32 },
+const unavailable = () => '';
+
+export const contenders = [
+  { name: 'htable', title: 'htable', unavailable, store: 'htable', inFlight: 1 },
+  { name: 'map', title: 'Map behind postMessage', unavailable, store: 'map', inFlight: 1 },
+  { name: 'map-32', title: 'Map behind postMessage, 32 asked at a time', unavailable, store: 'map', inFlight: 32 },
 ];
 
 /** @param {boolean} quick */
@@ -53,8 +56,9 @@ async function oneRun(options) {
   }
 }
 
-/** @param {import('../turns.mjs').Context} context */
+/** @param {Omit<import('../turns.mjs').Context, 'contenders'> & { contenders: typeof contenders }} context */
 export async function run(context) {
+  const stores = context.contenders;
   const rows = [];
   for (const testCase of cases(context.quick)) {
     /** @type {import('../turns.mjs').Run[][]} */
@@ -88,4 +92,34 @@ export function table(rows) {
     notes.join('; '),
   ]);
   return markdownTable(head, body);
+}
+
+/** @param {Record<string, unknown>} testCase */
+const caseText = ({ operation, threads }) => `${operation}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+
+/** @param {import('../turns.mjs').Row[]} rows @returns {import('../suite.mjs').Chart[]} */
+export function charts(rows) {
+  const series = contenders.map(({ title: contender }) => ({
+    name: contender,
+    points: rows.flatMap((row) => {
+      const figure = row.contender === contender ? row.figures.perSecond : undefined;
+      return figure ? [{ x: caseText(row.case), y: figure.median, min: figure.min, max: figure.max }] : [];
+    }),
+  }));
+  const labels = { xLabel: 'operation, worker threads', yLabel: 'operations a second (median, smallest to largest)' };
+  return [{ file: 'shared-vars', title, kind: 'bars', logY: true, ...labels, series }];
+}
+
+/** @param {import('../turns.mjs').Row[]} rows @returns {import('../suite.mjs').Comparison[]} */
+export function comparisons(rows) {
+  const [ours] = contenders;
+  return rows.flatMap((own) => {
+    const value = own.contender === ours.title ? own.figures.perSecond?.median : undefined;
+    if (value === undefined) return [];
+    const others = rows.flatMap(({ case: testCase, contender, figures: { perSecond } }) => {
+      const isOther = contender !== ours.title && JSON.stringify(testCase) === JSON.stringify(own.case);
+      return isOther && perSecond ? [{ contender, value: perSecond.median }] : [];
+    });
+    return [{ case: caseText(own.case), measure: 'operations/s', lessIsBetter: false, ours: value, others }];
+  });
 }

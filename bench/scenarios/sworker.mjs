@@ -12,6 +12,7 @@ import { inTurns } from '../turns.mjs';
 export const name = 'sworker';
 export const title = 'CPU time per call, handed over to a group of two and not';
 export const needs = ['sipp'];
+export const minutes = 6;
 
 const kWarmUpSeconds = 5;
 const kLoadSeconds = 10;
@@ -43,7 +44,7 @@ function variant(file, ownTitle) {
   };
 }
 
-const variants = [
+export const contenders = [
   variant('handed-over', 'handed over'),
   variant('direct', 'without'),
   variant('event-only', 'event route only'),
@@ -71,8 +72,7 @@ function faultOf(load, rate) {
 /** @param {import('../turns.mjs').Context & { rate?: number }} context */
 export async function run(context) {
   const asked = cases(context.quick, context.rate);
-  const own = { ...context, contenders: variants };
-  return inTurns(own, asked, async (server, { method, rate }) => {
+  return inTurns(context, asked, async (server, { method, rate }) => {
     const load = { port: server.port, core: context.cores.load, method, route: 'direct', rate };
     await runSipp({ ...load, calls: rate * (context.quick ? 1 : kWarmUpSeconds) });
     const others = watchOthers();
