@@ -34,6 +34,8 @@ class PayloadPool {
   // A block with room for `bytes`, or kNoPayload when the arena is used up or `bytes` is beyond the largest class.
   PayloadRef try_allocate(size_t bytes);
   void free(PayloadRef ref);
+  // None of them is kNoPayload.
+  void free_many(const PayloadRef* refs, uint32_t count);
 
   char* data(PayloadRef ref) { return arena_ + size_t{ref} * kUnit + kHeaderBytes; }
   const char* data(PayloadRef ref) const { return arena_ + size_t{ref} * kUnit + kHeaderBytes; }

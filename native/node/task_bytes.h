@@ -15,8 +15,9 @@ namespace sip_async::node {
 class TaskBytes {
  public:
   // In place of where the bytes begin.
-  static constexpr uint32_t kAsk = 0xffff'ffff;     // a text, or too much to be laid here: taskData has it
-  static constexpr uint32_t kNoRoom = 0xffff'fffe;  // the same, and there would be room if there were another memory
+  static constexpr uint32_t kAsk = 0xffff'ffff;  // a text, or too much to be laid here: taskData has it
+  static constexpr uint32_t kNoRoom =
+      0xffff'fffe;  // the same, and there would be room if there were another memory
   // More would leave too much of the memory unused, and what is kept of it by a small task would weigh too much.
   static constexpr uint32_t kMostBytes = 4096;
 
@@ -42,7 +43,7 @@ class TaskBytes {
   // Where the bytes of a task begin, or why they are not here.
   uint32_t lay(const core::TaskData& task) {
     if (task.is_text != 0 || task.size > kMostBytes) return kAsk;
-    if (task.size > size_ - used_) return kNoRoom;
+    if (data_ == nullptr || task.size > size_ - used_) return kNoRoom;
     const size_t at = used_;
     if (task.size != 0) memcpy(data_ + at, task.bytes(), task.size);
     // Aligned, for scripts that read numbers.
