@@ -11,6 +11,8 @@ import * as sipAsync from './contenders/sip-async.mjs';
 import * as hostile from './scenarios/hostile.mjs';
 import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
+import * as nodeHandoff from './scenarios/node-handoff.mjs';
+import * as nodeTimers from './scenarios/node-timers.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
 import * as sworker from './scenarios/sworker.mjs';
@@ -24,6 +26,8 @@ const scenarios = [
   timerLateness,
   sworker,
   sharedVars,
+  nodeTimers,
+  nodeHandoff,
   native,
   hostile,
   mixedLoad,

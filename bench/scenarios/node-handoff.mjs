@@ -13,6 +13,7 @@ export const title = 'Tasks handed over to worker threads';
 /** @type {string[]} */
 export const needs = [];
 export const contenders = [taskData, engine, postMessage, piscina, ring];
+export const minutes = 3;
 
 /** A process that hangs would hold up all others. */
 const kLimitSeconds = 60;
@@ -28,13 +29,14 @@ export function cases(quick) {
   /** @type {Case[]} */
   const throughput = workers.flatMap((count) => sizes.map((bytes) => ({ measure: kThroughput, workers: count, bytes })));
   // One task at a time keeps one worker busy, however many there are.
-  return [...throughput, ...sizes.map((bytes) => ({ measure: /** @type {const} */ (kRoundTrip), workers: 1, bytes }))];
+  /** @type {Case[]} */
+  const roundTrips = sizes.map((bytes) => ({ measure: kRoundTrip, workers: 1, bytes }));
+  return [...throughput, ...roundTrips];
 }
 
 /** @param {import('../turns.mjs').Context} context */
 export async function run(context) {
-  const chosen = contenders.filter((contender) => context.contenders.some((each) => each.name === contender.name));
-  return processesInTurns(context, chosen, cases(context.quick), async (contender, testCase) => {
+  return processesInTurns(context, context.contenders, cases(context.quick), async (contender, testCase) => {
     const options = { contender, ...testCase, seconds: context.quick ? 1 : 3 };
     /** @type {import('../handoff-main.mjs').Result} */
     const { fault, tasks, seconds, cpuUs, medianUs, p99Us } = await runProcess('handoff-main.mjs', options, kLimitSeconds);
@@ -88,7 +90,8 @@ const kOfCase = (/** @type {Case} */ { measure, workers, bytes }) =>
 /** @param {Row[]} rows */
 export function charts(rows) {
   const titles = [...new Set(rows.map((row) => row.contender))];
-  const chart = (/** @type {string} */ measure, /** @type {string} */ figure, /** @type {object} */ labels, scale = 1) => ({
+  /** @param {string} measure @param {string} figure @param {{ file: string, title: string, yLabel: string }} labels */
+  const chart = (measure, figure, labels, scale = 1) => ({
     kind: /** @type {const} */ ('bars'),
     xLabel: measure === kThroughput ? 'workers, payload' : 'payload',
     series: titles.map((contender) => ({

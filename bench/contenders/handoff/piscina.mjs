@@ -1,15 +1,33 @@
 // Hand-off by piscina, the pool that Node programs use most. Its backpressure is its own: the promises of its tasks.
-import { Piscina } from 'piscina';
+import { createRequire } from 'node:module';
+
+// As much of it as is used here: its own declarations do not pass the strict checks of this project.
+/** @typedef {{ run(task: Uint8Array): Promise<number>, destroy(): Promise<void> }} Pool */
+/** @typedef {{ new (options: object): Pool, version: string }} PoolClass */
+
+const requireHere = createRequire(import.meta.url);
+/** @returns {PoolClass} */
+const load = () => requireHere('piscina').Piscina;
 
 export const name = 'piscina';
 export const title = 'piscina';
-export const unavailable = () => '';
+export const version = () => load().version;
+
+export function unavailable() {
+  try {
+    requireHere.resolve('piscina');
+    return '';
+  } catch {
+    return 'piscina is not installed: npm ci';
+  }
+}
 
 /** Tasks that a worker is given ahead of its answers; more than these changed nothing. */
 const kTasksPerWorker = 16;
 
 /** @type {import('../../handoff-main.mjs').Open} */
 export async function open({ workers }) {
+  const Piscina = load();
   const pool = new Piscina({
     filename: new URL('piscina.worker.mjs', import.meta.url).href,
     minThreads: workers,
