@@ -2,8 +2,8 @@ import { native } from '../binding.ts';
 
 const { record: RECORD, taskBytes: WHERE } = native.constants;
 
-/** Small enough that one task that is kept does not hold much memory beside its own, and large enough for some batches. */
-const MEMORY_BYTES = 65_536;
+/** A batch of tasks of 1 kB twice over; one small task that is kept keeps no more than this. */
+const MEMORY_BYTES = 131_072;
 
 /**
  * The bytes of the tasks of a batch: the addon lays them into memory of ours, and each task gets its piece of it, which nobody
@@ -12,6 +12,9 @@ const MEMORY_BYTES = 65_536;
 export class TaskBytes {
   #memory: Buffer | undefined;
   #isUsedUp = false;
+  /** Where the last task of this batch ends, and the last of the batch before it. */
+  #end = 0;
+  #endBefore = 0;
 
   /** @returns the bytes of the task of the record that begins at `at`; `null` when the addon must be asked for them */
   take(records: Uint32Array, at: number): Buffer | null {
@@ -21,13 +24,19 @@ export class TaskBytes {
       this.#isUsedUp = true;
       return null;
     }
-    return this.#memory!.subarray(begin, begin + records[at + RECORD.taskSize]!);
+    this.#end = begin + records[at + RECORD.taskSize]!;
+    return this.#memory!.subarray(begin, this.#end);
   }
 
   /** Behind each batch. */
   renew(channel: number): void {
-    if (!this.#isUsedUp) return;
+    // Another batch like this must find room, for to ask for each task costs several times as much.
+    const isShort = 2 * this.#end - this.#endBefore > MEMORY_BYTES;
+    this.#endBefore = this.#end;
+    if (!this.#isUsedUp && !isShort) return;
     this.#isUsedUp = false;
+    this.#end = 0;
+    this.#endBefore = 0;
     this.#memory = Buffer.allocUnsafeSlow(MEMORY_BYTES);
     native.channelTaskBytes(channel, this.#memory);
   }
