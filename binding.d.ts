@@ -16,8 +16,10 @@ export interface Constants {
   readonly version: number;
   /** Status names in camelCase -> number. */
   readonly status: Readonly<Record<StatusName, number>>;
-  /** Kinds of record that a batch holds; three are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some; `sworker`, it runs for a message that sworkerTask handed over. */
-  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly launch: number; readonly preRouting: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number; readonly sworker: number };
+  /** Kinds of record that a batch holds; three are bits of the third word: `continued`, waitingResume ended the suspension; `variables`, an earlier run saved some; `sworker`, it runs for a message that sworkerTask handed over. Behind them: words of a data task, where its bytes begin in the memory of channelTaskBytes, how many they are, and its number. */
+  readonly record: { readonly words: number; readonly request: number; readonly resume: number; readonly wake: number; readonly ended: number; readonly task: number; readonly event: number; readonly failure: number; readonly reply: number; readonly cancel: number; readonly launch: number; readonly preRouting: number; readonly routeTypeShift: number; readonly continued: number; readonly variables: number; readonly sworker: number; readonly taskBegin: number; readonly taskSize: number; readonly taskNumber: number };
+  /** In place of where the bytes of a task begin: `ask`, taskData has them; `noRoom`, the same until channelTaskBytes is called. */
+  readonly taskBytes: { readonly ask: number; readonly noRoom: number };
   /** What the script writes over a record's third word when the run has ended; `mark` is the bit that says it did. */
   readonly outcome: { readonly pending: number; readonly ended: number; readonly threw: number; readonly dropped: number; readonly suspended: number; readonly mark: number };
   /** Fields for messageString. */
@@ -112,6 +114,8 @@ export interface Binding {
   channelListen(channel: number): void;
   /** `onBatch` returns how many more tasks of its group the script has room for, 0 for a pause; this ends the pause. */
   channelRun(channel: number, taskRoom: number): void;
+  /** From now on the bytes of small data tasks are laid one behind the other into `memory`, which is the addon's to write until the next call. */
+  channelTaskBytes(channel: number, memory: Uint8Array): void;
   /** Keeps the event loop alive (true) or not. */
   channelRef(channel: number, ref: boolean): void;
   channelClose(channel: number): void;
@@ -147,9 +151,9 @@ export interface Binding {
 
   /**
    * A data task (`kind` 1) or an event (2) for a route in a group, now or after `delayMs`. `data` and the two numbers come
-   * back by taskData and taskNumbers, in the thread that runs it. The handle is written into `handle`.
+   * back by taskData and taskNumbers, in the thread that runs it. The handle is written into `handle`, if it is wanted.
    */
-  taskSubmit(channel: number, kind: number, route: number, group: number, data: string | Uint8Array, number: number, split: number, delayMs: number, handle: Uint32Array): Status;
+  taskSubmit(channel: number, kind: number, route: number, group: number, data: string | Uint8Array, number: number, split: number, delayMs: number, handle?: Uint32Array): Status;
   taskData(channel: number, index: number, generation: number): string | Buffer | null;
   taskNumbers(channel: number, index: number, generation: number, out: Uint32Array): void;
   /** Ends what waits: a call with this reply, a task without one. */

@@ -14,6 +14,8 @@ import * as mixedLoad from './scenarios/mixed-load.mjs';
 import * as native from './scenarios/native.mjs';
 import * as nativeQueues from './scenarios/native-queues.mjs';
 import * as nativeTimers from './scenarios/native-timers.mjs';
+import * as nodeHandoff from './scenarios/node-handoff.mjs';
+import * as nodeTimers from './scenarios/node-timers.mjs';
 import * as sharedVars from './scenarios/shared-vars.mjs';
 import * as sipCapacity from './scenarios/sip-capacity.mjs';
 import * as sipCpu from './scenarios/sip-cpu.mjs';
@@ -29,6 +31,8 @@ const scenarios = [
   timerLateness,
   sworker,
   sharedVars,
+  nodeTimers,
+  nodeHandoff,
   native,
   nativeTimers,
   nativeQueues,

@@ -56,13 +56,25 @@ export class Message<
 > extends MessageStatements<RouteName, FailureRouteName, OnreplyRouteName, BranchRouteName> {
   #event: TkvEvent | undefined;
   #suspension = 0;
+  #taskBytes: Buffer | null = null;
 
   // ---- data tasks and events -----------------------------------------------------------------------------------------
 
   /** The data of the data task that runs (`$async(data)`): a string, or a copy of the bytes; `null` in any other route. */
   get asyncData(): string | Buffer | null {
     if (this.kind !== SLOT_KIND.task || this.state === RUN_STATE.ended) return null;
+    const bytes = this.#taskBytes;
+    if (bytes !== null) {
+      // Given away once: who reads it again gets another copy, whatever became of this one.
+      this.#taskBytes = null;
+      return bytes;
+    }
     return native.taskData(this.runtime.channel, this.index, this.generation);
+  }
+
+  /** @param bytes a copy of the data; `null` when the addon must be asked for it @internal */
+  beginTask(bytes: Buffer | null): void {
+    this.#taskBytes = bytes;
   }
 
   /** The group that this thread is a worker of (`$async(gname)`); `null` in a receiver and in the module's workers. */

@@ -10,6 +10,7 @@ import type { OperationOutcome } from './statements/operation.ts';
 import { NO_ROUTE, ROUTE_TYPE } from './tm/route-type.ts';
 import type { RouteType } from './tm/route-type.ts';
 import { TaskRoom } from './workers/room.ts';
+import { TaskBytes } from './workers/task-bytes.ts';
 
 const { record: RECORD, outcome: OUTCOME } = native.constants;
 const MARK = OUTCOME.mark;
@@ -34,6 +35,7 @@ export class Script {
   /** Those of them whose handler has returned while a sleep that it did not wait for goes on. */
   readonly #left = new Set<Message>();
   readonly #room: TaskRoom;
+  readonly #taskBytes = new TaskBytes();
   /** Number of the record that is being run. */
   #record = 0;
 
@@ -74,6 +76,7 @@ export class Script {
       const outcome = this.#runRecord(info, records[at]!, records[at + 1]!, records[at + 3]!);
       records[at + 2] = (outcome | MARK) >>> 0;
     }
+    this.#taskBytes.renew(this.#runtime.channel);
     return this.#room.afterBatch();
   };
 
@@ -121,6 +124,7 @@ export class Script {
     if (kind === RECORD.task) {
       const name = this.#runtime.config.routes.route[route]!;
       const message = new Message(this.#runtime, index, generation, OPTIONS, name, SLOT_KIND.task);
+      message.beginTask(this.#taskBytes.take(this.records, this.#record * RECORD.words));
       return this.#run(message, this.#runtime.routes[route]);
     }
     if (kind === RECORD.event) {

@@ -94,6 +94,28 @@ describe('close', () => {
     expect(ended.report.ran).toEqual(['waited delay', 'waited delay']);
   });
 
+  it.each([1, 0])('may be called by a route, whatever runs behind it in the same batch (timeoutMs %i)', async (timeoutMs) => {
+    for (let round = 0; round < 50; round += 1) {
+      let closing: Promise<EngineCloseReport> | undefined;
+      let ran = 0;
+      const engine = await createEngine({
+        routes: {
+          CLOSE() {
+            ran += 1;
+            closing ??= engine.close({ timeoutMs });
+          },
+        },
+      });
+      for (let i = 0; i < 100; i += 1) engine.suspend(String(i), { route: 'CLOSE', delayMs: 0 });
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      const report = await closing!;
+      const { tasks, groups } = engine.stats();
+      expect(report.interrupted).toBe(0);
+      expect({ ran, active: tasks.active }).toEqual({ ran: 100 - report.dropped, active: 0 });
+      expect(groups['local']!.failed).toBe(0);
+    }
+  });
+
   it('returns the same promise from every call, and is what await using calls', async () => {
     let engine;
     {

@@ -10,6 +10,41 @@ beforeEach(async () => {
 });
 afterEach(() => noting.stop());
 
+describe('the bytes of tasks', () => {
+  it('belong to their task alone, however many are kept and written to', async () => {
+    const kept: { seed: number; payload: Buffer }[] = [];
+    const sizes = [0, 1, 7, 8, 9, 100, 1000, 4095, 4096, 4097, 20_000];
+    const count = 3000;
+    const fill = (seed: number) => Buffer.alloc(sizes[seed % sizes.length]!, seed % 251);
+    const engine = await createEngine({
+      routes: {
+        KEEP(payload, task) {
+          const seed = kept.length;
+          const bytes = payload as Buffer;
+          expect(Buffer.isBuffer(bytes)).toBe(true);
+          expect(bytes.equals(fill(seed))).toBe(true);
+          // Every second one is written over; no other may change by it.
+          if (seed % 2 === 0) bytes.fill(0xee);
+          kept.push({ seed, payload: bytes });
+          expect(task.resumedBy).toBe('delay');
+        },
+      },
+    });
+    for (let seed = 0; seed < count; seed += 1) {
+      expect(engine.suspend(fill(seed), { route: 'KEEP', delayMs: 0 })).not.toBe(false);
+      if (seed % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await engine.close();
+    expect(kept).toHaveLength(count);
+    const wrong = kept.filter(({ seed, payload }) => {
+      const expected = seed % 2 === 0 ? Buffer.alloc(payload.length, 0xee) : fill(seed);
+      return !payload.equals(expected);
+    });
+    expect(wrong).toEqual([]);
+    expect(engine.stats().groups['local']!.failed).toBe(0);
+  });
+});
+
 describe('suspend', () => {
   it.each([0, 1, 2, 20, 120])('runs the route %i ms later, and not before', async (delayMs) => {
     const beforeMs = performance.now();

@@ -11,12 +11,9 @@ const INT32_MAX = 2_147_483_647;
 /** What a slot stands for, as the addon numbers it. */
 export const SLOT_KIND = { message: 0, task: 1, event: 2, branch: 3, launch: 4, raw: 5 } as const;
 
-/** Where the addon writes the handle of a new task: read at once, so that one serves all. */
-const handle = new Uint32Array(2);
-
 function submit(runtime: Runtime, kind: number, route: number, group: number, data: string | Uint8Array, number = 0, split = 0) {
   if (data.length > MAX_DATA_BYTES) return makeError('PAYLOAD_TOO_LARGE', `${data.length}, at most ${MAX_DATA_BYTES} bytes`);
-  const status = native.taskSubmit(runtime.channel, kind, route, group, data, number, split, 0, handle);
+  const status = native.taskSubmit(runtime.channel, kind, route, group, data, number, split, 0);
   return status === STATUS.ok ? null : errorOfStatus(status);
 }
 

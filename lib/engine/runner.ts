@@ -1,5 +1,6 @@
 import { native } from '../binding.ts';
 import { TaskRoom } from '../workers/room.ts';
+import { TaskBytes } from '../workers/task-bytes.ts';
 import { Task } from './task.ts';
 import type { ResumedBy } from './task.ts';
 import type { EngineRuntime } from './runtime.ts';
@@ -11,11 +12,13 @@ const { record: RECORD, outcome: OUTCOME } = native.constants;
 /** Records that one batch holds. */
 const BATCH = 128;
 
-/** Where the addon writes the numbers of a task: read at once, so that one serves all. */
-const numbers = new Uint32Array(2);
-
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
+function resumedBy(info: number, waitsFor: number): ResumedBy {
+  if ((info & RECORD.continued) !== 0) return 'continue';
+  return waitsFor === WAITS_FOR.continue ? 'timeout' : 'delay';
 }
 
 /** Runs the routes of one thread of an engine: the only place of an engine that runs user code. */
@@ -24,6 +27,7 @@ export class TaskRunner {
   readonly #runtime: EngineRuntime;
   readonly #engine: EngineTasks;
   readonly #room: TaskRoom;
+  readonly #taskBytes = new TaskBytes();
   readonly #afterRuns: () => void;
   /** Tasks whose asynchronous handlers have not settled. */
   readonly #running = new Set<Task>();
@@ -49,9 +53,10 @@ export class TaskRunner {
   readonly onBatch = (count: number): number => {
     const { records } = this;
     for (let i = 0, at = 0; i < count; i += 1, at += RECORD.words) {
-      const outcome = this.#runRecord(records[at]!, records[at + 1]!, records[at + 2]!, records[at + 3]!);
+      const outcome = this.#runRecord(at);
       records[at + 2] = (outcome | OUTCOME.mark) >>> 0;
     }
+    this.#taskBytes.renew(this.#runtime.channel);
     // The addon ends the runs once this function has returned.
     queueMicrotask(this.#afterRuns);
     return this.#room.afterBatch();
@@ -62,13 +67,19 @@ export class TaskRunner {
     for (const task of this.#running) task.abandon();
   }
 
-  #runRecord(index: number, generation: number, info: number, route: number): number {
+  /** @param at where the record begins */
+  #runRecord(at: number): number {
+    const { records } = this;
+    const index = records[at]!;
+    const generation = records[at + 1]!;
+    const info = records[at + 2]!;
+    const route = records[at + 3]!;
     // Word of a task that has ended from outside meanwhile.
     if ((info & 0xff) !== RECORD.task) return OUTCOME.pending;
     const { channel, config, groupName, handlers } = this.#runtime;
     const handle = { index, label: generation };
-    const task = new Task(handle, config.routes[route]!, groupName, this.#resumedBy(index, generation, info), this.#engine);
-    const payload = native.taskData(channel, index, generation);
+    const task = new Task(handle, config.routes[route]!, groupName, resumedBy(info, records[at + RECORD.taskNumber]!), this.#engine);
+    const payload = this.#taskBytes.take(records, at) ?? native.taskData(channel, index, generation);
     const handler = handlers[route];
     if (handler === undefined || payload === null) {
       this.#runtime.logger.error({ route: task.route, handle }, 'this thread has no such route');
@@ -87,12 +98,6 @@ export class TaskRunner {
     } catch (error) {
       return this.#fail(task, error);
     }
-  }
-
-  #resumedBy(index: number, generation: number, info: number): ResumedBy {
-    if ((info & RECORD.continued) !== 0) return 'continue';
-    native.taskNumbers(this.#runtime.channel, index, generation, numbers);
-    return numbers[0] === WAITS_FOR.continue ? 'timeout' : 'delay';
   }
 
   #settle(task: Task, outcome: number): void {

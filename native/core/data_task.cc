@@ -77,6 +77,23 @@ void DataTasks::finish(Task task) {
   release(task.index);
 }
 
+void DataTasks::finish_many(const Task* tasks, uint32_t count) {
+  uint32_t indexes[kMostFinished];
+  PayloadRef data[kMostFinished];
+  uint32_t ended = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    Word before(0);
+    if (slots_.end_run(tasks[i].index, tasks[i].generation, before) != Status::kOk) continue;
+    indexes[ended] = tasks[i].index;
+    data[ended++] = slots_.at(tasks[i].index).data;
+  }
+  if (ended == 0) return;
+  counters.done.fetch_add(ended, std::memory_order_relaxed);
+  payloads_.free_many(data, ended);
+  slots_.release_many(indexes, ended);
+  open_.fetch_sub(ended, std::memory_order_relaxed);
+}
+
 Status DataTasks::cancel(Task task) {
   if (!is_task(task)) return Status::kStaleHandle;
   // Its thread ends the operation, and reports that it did.

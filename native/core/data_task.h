@@ -66,10 +66,15 @@ class DataTasks {
   // Ends the launches that nobody can report any more; returns how many.
   uint32_t drop_launches();
   bool is_task(Task task) const;
+  // The same, and no launch.
+  bool is_data(Task task) const { return is_task(task) && !is_launch(task.index); }
   // By the thread that runs it, until it calls finish().
   const TaskData& data(Task task) const;
   // The end of a run.
   void finish(Task task);
+  // The ends of several runs, none of a launch: what many threads write to is written to once.
+  void finish_many(const Task* tasks, uint32_t count);
+  static constexpr uint32_t kMostFinished = 64;
   // Ends a task that waits. kNotSuspended when it runs already. A launch is not ended but reported at once.
   Status cancel(Task task);
   // Ends everything that waits, but launches, which are reported; returns how many.

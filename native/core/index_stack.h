@@ -35,6 +35,22 @@ class alignas(kCacheLine) IndexStack {
     } while (!head_.compare_exchange_weak(head, next, std::memory_order_release, std::memory_order_relaxed));
   }
 
+  // Pushes several at once. link(indexes[i]) is written here; the one pushed last is the last of the array.
+  template <class Link>
+  void push_many(const uint32_t* indexes, uint32_t count, Link&& link) {
+    if (count == 0) return;
+    // Relaxed, as in push().
+    for (uint32_t i = 1; i < count; ++i)
+      link(indexes[i]).store(indexes[i - 1] + 1, std::memory_order_relaxed);
+    uint64_t head = head_.load(std::memory_order_relaxed);
+    uint64_t next;
+    do {
+      link(indexes[0]).store(static_cast<uint32_t>(head), std::memory_order_relaxed);
+      next = ((head >> 32) + 1) << 32 | (indexes[count - 1] + 1);
+      // Release, as in push(): whoever pops one of them, sooner or later, does so behind this.
+    } while (!head_.compare_exchange_weak(head, next, std::memory_order_release, std::memory_order_relaxed));
+  }
+
   // The index pushed last, or kNone.
   template <class Link>
   uint32_t pop(Link&& link) {

@@ -69,6 +69,15 @@ void PayloadPool::free(PayloadRef ref) {
   state_->free_blocks[header(ref).size_class].push(ref, link());
 }
 
+void PayloadPool::free_many(const PayloadRef* refs, uint32_t count) {
+  state_->freed.fetch_add(count, std::memory_order_relaxed);
+  for (uint32_t from = 0, to = 0; from < count; from = to) {
+    const uint32_t size_class = header(refs[from]).size_class;
+    while (to < count && header(refs[to]).size_class == size_class) ++to;
+    state_->free_blocks[size_class].push_many(refs + from, to - from, link());
+  }
+}
+
 uint64_t PayloadPool::blocks_in_use() const {
   const uint64_t freed = state_->freed.load(std::memory_order_relaxed);
   const uint64_t allocated = state_->allocated.load(std::memory_order_relaxed);

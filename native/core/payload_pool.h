@@ -34,6 +34,8 @@ class PayloadPool {
   // A block with room for `bytes`, or kNoPayload when the arena is used up or `bytes` is beyond the largest class.
   PayloadRef try_allocate(size_t bytes);
   void free(PayloadRef ref);
+  // None of them is kNoPayload.
+  void free_many(const PayloadRef* refs, uint32_t count);
 
   void prefetch(PayloadRef ref, size_t bytes) const {
     for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(data(ref) + at);

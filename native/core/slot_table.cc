@@ -34,10 +34,20 @@ void SlotTable::go_live(uint32_t index) {
   counters_->acquired.fetch_add(1, std::memory_order_relaxed);
 }
 
-void SlotTable::release(uint32_t index) {
+void SlotTable::end_life(uint32_t index) {
   Slot& slot = slots_[index];
   const Word old(slot.word.load(std::memory_order_relaxed));
   slot.word.store(Word::make(old.generation() + 1, 0, 0, Run::kIdle).bits(), std::memory_order_release);
+}
+
+void SlotTable::release_many(const uint32_t* indexes, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) end_life(indexes[i]);
+  counters_->released.fetch_add(count, std::memory_order_relaxed);
+  counters_->free_slots.push_many(indexes, count, link());
+}
+
+void SlotTable::release(uint32_t index) {
+  end_life(index);
   counters_->released.fetch_add(1, std::memory_order_relaxed);
   counters_->free_slots.push(index, link());
 }

@@ -46,6 +46,7 @@ class SlotTable {
   // Gives a slot back: generation counted up, every handle to it stale. Only by whoever may end it (run idle, or
   // never published).
   void release(uint32_t index);
+  void release_many(const uint32_t* indexes, uint32_t count);
 
   // received or due -> running. Fails when the call ended, was cancelled while it waited, or already runs.
   Status begin_run(uint32_t index, uint32_t generation);
@@ -86,6 +87,7 @@ class SlotTable {
 
  private:
   uint32_t take_free();
+  void end_life(uint32_t index);
   void go_live(uint32_t index);
   // Applies `step(Word) -> Status` with `next` filled in by it, until the compare-exchange holds.
   template <class Step>

@@ -1,9 +1,20 @@
 #include "core/worker_group.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <bit>
 
+#include "core/clock.h"
+
 namespace sip_async::core {
+
+namespace {
+
+// A look costs less than the clock.
+constexpr uint32_t kLooksBetweenClock = 4;
+
+}  // namespace
 
 WorkerGroup::WorkerGroup(Region& region, const GroupConfig& config, uint32_t capacity)
     : config_(config), queue_(region, capacity) {}
@@ -35,6 +46,7 @@ void WorkerGroup::hold() {
 }
 
 void WorkerGroup::wake_one() {
+  if (lookout_.load(std::memory_order_seq_cst)) return;
   for (uint32_t word = 0; word * 64 < config_.workers; ++word) {
     // Sequentially consistent: comes after the push in the one order that go_idle() takes part in.
     uint64_t bits = idle_[word].load(std::memory_order_seq_cst);
@@ -65,6 +77,22 @@ uint32_t WorkerGroup::take(Task* tasks, uint32_t most) {
   for (uint32_t i = 0; i < count; ++i) tasks[i] = Task::of(bits[i]);
   if (waiting > count) wake_one();
   return count;
+}
+
+bool WorkerGroup::look_out(uint64_t most_ns, const std::atomic<bool>& woken) {
+  if (lookout_.exchange(true, std::memory_order_seq_cst)) return false;
+  const uint64_t until = now_ns() + most_ns;
+  bool found = false;
+  do {
+    for (uint32_t i = 0; i < kLooksBetweenClock && !found; ++i) {
+      // Not a loop that holds the processor: the thread that would hand the next task over often waits for this very one.
+      sched_yield();
+      found = queue_.size() != 0;
+    }
+    // Relaxed: whoever woke this worker is seen when it goes on, at the latest.
+  } while (!found && !woken.load(std::memory_order_relaxed) && now_ns() < until);
+  lookout_.store(false, std::memory_order_seq_cst);
+  return found || queue_.size() != 0;
 }
 
 bool WorkerGroup::go_idle(uint32_t worker) {

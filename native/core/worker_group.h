@@ -5,6 +5,8 @@
 // - A worker is a number below `workers`. The thread behind it may die and be replaced; the number stays.
 // - A worker that finds nothing declares itself idle, then looks once more (go_idle). A push first enters the queue, then
 //   looks for an idle worker. Both are sequentially consistent, so a task is never left with every worker asleep.
+// - A worker that was idle for a short time only looks out for the next task before it declares itself idle (look_out). A push
+//   that sees the lookout wakes nobody; the lookout ends with one more look at the queue, in the same order of things.
 // - One push wakes at most one worker. A worker that leaves tasks behind while others are idle wakes the next (take).
 #pragma once
 
@@ -66,6 +68,10 @@ class WorkerGroup {
 
   // By a worker: takes its fair share of what waits, `most` at the most.
   uint32_t take(Task* tasks, uint32_t most);
+  // By a worker that found nothing: looks for up to `most_ns` whether something comes, before it takes the way through the
+  // kernel. False when nothing came, another worker looks already, or `woken` says that there is something else to do. One
+  // worker at a time, and while it looks a push wakes nobody.
+  bool look_out(uint64_t most_ns, const std::atomic<bool>& woken);
   // By a worker that found nothing: true when it may sleep, false when it must take() again.
   bool go_idle(uint32_t worker);
   void leave_idle(uint32_t worker);
@@ -103,6 +109,9 @@ class WorkerGroup {
   // A bit for each worker that sleeps. Set by the worker itself (go_idle), cleared by whoever wakes it (wake_one) or by
   // itself; sequentially consistent on both sides, see the ground rules.
   std::atomic<uint64_t> idle_[kMaxWorkers / 64] = {};
+  // A worker is looking out. Set and cleared by that worker, read by wake_one(). Sequentially consistent, as the idle bits: a
+  // push that sees it set is seen by the look that follows the clearing.
+  std::atomic<bool> lookout_{false};
   // Who to wake. Written by attach and detach, read by wake_one; acquire and release.
   std::atomic<Wakeable*> wakeables_[kMaxWorkers] = {};
 };

@@ -38,6 +38,9 @@ napi_value listen(napi_env env, napi_callback_info info) {
 napi_value run(napi_env env, napi_callback_info info) {
   return with_channel(env, info, [](Channel& channel, const auto& args) { channel.run(args.u32(1)); });
 }
+napi_value task_bytes(napi_env env, napi_callback_info info) {
+  return with_channel(env, info, [](Channel& channel, const auto& args) { channel.lay_tasks_in(args[1]); });
+}
 napi_value ref(napi_env env, napi_callback_info info) {
   return with_channel(env, info, [](Channel& channel, const auto& args) { channel.ref(args.boolean(1)); });
 }
@@ -52,7 +55,7 @@ napi_value close(napi_env env, napi_callback_info info) {
 
 const std::vector<Export> kChannelExports = {
     {"channelOpen", open}, {"channelListen", listen}, {"channelRun", run},
-    {"channelRef", ref},   {"channelClose", close},
+    {"channelRef", ref},   {"channelClose", close},   {"channelTaskBytes", task_bytes},
 };
 
 }  // namespace sip_async::node

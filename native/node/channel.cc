@@ -80,14 +80,16 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
   napi_value name;
   napi_create_string_utf8(env, "sip-async", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, nullptr, name, &async_context_);
-  auto* keep = new std::shared_ptr<Channel>(shared_from_this());
-  const napi_status made = napi_create_threadsafe_function(
-      env, on_batch, nullptr, name, 0, 1, keep,
-      [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this, on_wake,
-      &tsfn_);
-  if (made != napi_ok) {
-    delete keep;
-    return false;
+  if (!loop_wake_.start(env, on_woken, this)) {
+    auto* keep = new std::shared_ptr<Channel>(shared_from_this());
+    const napi_status made = napi_create_threadsafe_function(
+        env, on_batch, nullptr, name, 0, 1, keep,
+        [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this,
+        on_wake, &tsfn_);
+    if (made != napi_ok) {
+      delete keep;
+      return false;
+    }
   }
   napi_add_env_cleanup_hook(env, on_environment_end, this);
   open_ = true;
@@ -106,7 +108,12 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
 void Channel::wake() {
   if (scheduled_.exchange(true, std::memory_order_seq_cst)) return;
   std::lock_guard lock(mutex_);
-  if (open_) napi_call_threadsafe_function(tsfn_, nullptr, napi_tsfn_nonblocking);
+  if (!open_) return;
+  if (loop_wake_.is_started()) {
+    loop_wake_.wake();
+  } else {
+    napi_call_threadsafe_function(tsfn_, nullptr, napi_tsfn_nonblocking);
+  }
 }
 
 void Channel::listen() {
@@ -126,7 +133,11 @@ void Channel::listen() {
 }
 
 void Channel::ref(bool on) {
-  if (open_) (on ? napi_ref_threadsafe_function : napi_unref_threadsafe_function)(env_, tsfn_);
+  if (open_ && loop_wake_.is_started()) {
+    loop_wake_.ref(on);
+  } else if (open_) {
+    (on ? napi_ref_threadsafe_function : napi_unref_threadsafe_function)(env_, tsfn_);
+  }
   for (const auto& watch : watches_) {
     if (watch->poll != nullptr) watch->poll->ref(on);
   }
@@ -141,7 +152,8 @@ void Channel::close(bool environment_ends) {
     std::lock_guard lock(mutex_);
     if (!open_) return;
     open_ = false;
-    napi_release_threadsafe_function(tsfn_, napi_tsfn_abort);
+    loop_wake_.stop();
+    if (tsfn_ != nullptr) napi_release_threadsafe_function(tsfn_, napi_tsfn_abort);
   }
   if (!environment_ends) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   sip::SipEngine& engine = *entry_->engine;
@@ -156,12 +168,15 @@ void Channel::close(bool environment_ends) {
     engine.engine().group(static_cast<uint32_t>(place_.group)).detach(place_.worker, this);
   engine.engine().detach(place_.thread, this);
   if (environment_ends) return;  // Node frees what belongs to the environment
-  napi_async_destroy(env_, async_context_);
   napi_delete_reference(env_, on_batch_);
   if (on_outgoing_ != nullptr) napi_delete_reference(env_, on_outgoing_);
   on_outgoing_ = nullptr;
-  // A handler that closes its own channel is still inside deliver(), which reads the records once more.
-  if (!delivering_) napi_delete_reference(env_, records_ref_);
+  task_bytes_.forget(env_);
+  // A handler that closes its own channel is still inside deliver(), which reads the records once more, and in a callback of
+  // that context.
+  if (delivering_) return;
+  napi_async_destroy(env_, async_context_);
+  napi_delete_reference(env_, records_ref_);
 }
 
 void Channel::on_wake(napi_env env, napi_value callback, void* context, void*) {
@@ -169,6 +184,36 @@ void Channel::on_wake(napi_env env, napi_value callback, void* context, void*) {
   auto* self = static_cast<Channel*>(context);
   self->scheduled_.store(false, std::memory_order_seq_cst);
   if (self->open_) self->turn(callback);
+}
+
+void Channel::on_woken(void* context) {
+  // Kept until this returns: the script may close the channel, and end its engine.
+  const std::shared_ptr<Channel> self = static_cast<Channel*>(context)->shared_from_this();
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
+  self->loop_wake_.clear();
+  self->scheduled_.store(false, std::memory_order_seq_cst);
+  napi_value callback = nullptr;
+  napi_get_reference_value(self->env_, self->on_batch_, &callback);
+  napi_value resource = nullptr;
+  napi_get_global(self->env_, &resource);
+  for (uint32_t turn = 0; self->open_; ++turn) {
+    // One for the whole turn: what the script has promised goes on when all runs of the turn have been settled.
+    napi_callback_scope callback_scope = nullptr;
+    if (napi_open_callback_scope(self->env_, resource, self->async_context_, &callback_scope) != napi_ok)
+      break;
+    self->turn(callback);
+    napi_close_callback_scope(self->env_, callback_scope);
+    if (!self->open_ || !self->look_out_due_) break;
+    self->look_out_due_ = false;
+    if (turn == kTurnsPerWake) {
+      self->wake();  // others on this loop first
+      break;
+    }
+    core::WorkerGroup& group = self->engine().engine().group(static_cast<uint32_t>(self->place_.group));
+    self->has_looked_out_ = !group.look_out(kLookOutNs, self->scheduled_);
+  }
+  napi_close_handle_scope(self->env_, scope);
 }
 
 void Channel::run(uint32_t task_room) {
@@ -209,14 +254,31 @@ void Channel::run_rounds(napi_value callback) {
     if (collect() == 0) {
       if (woken_to_read_) read_sockets(callback);
       if (place_.group < 0 || paused()) return;
-      if (engine.engine().group(static_cast<uint32_t>(place_.group)).go_idle(place_.worker)) return;
+      core::WorkerGroup& group = engine.engine().group(static_cast<uint32_t>(place_.group));
+      if (wants_to_look_out()) return;
+      if (group.go_idle(place_.worker)) return;
       continue;
     }
+    note_work();
     deliver(callback, false);
     if (!open_) return;  // closed by the script
     if (failed_) break;
   }
   wake();  // there may be more; others on this loop first
+}
+
+bool Channel::wants_to_look_out() {
+  if (empty_since_ns_ == 0) empty_since_ns_ = core::now_ns();
+  look_out_due_ = waited_briefly_ && !has_looked_out_ && loop_wake_.is_started();
+  return look_out_due_;
+}
+
+// A wait that was short is a sign that the next will be.
+void Channel::note_work() {
+  if (empty_since_ns_ == 0) return;
+  waited_briefly_ = core::now_ns() - empty_since_ns_ < kBriefNs;
+  empty_since_ns_ = 0;
+  has_looked_out_ = false;
 }
 
 uint32_t Channel::collect() {
@@ -272,11 +334,17 @@ void Channel::add_record(Task task, RecordKind kind) {
   record[2] |= uint32_t{slot.route_type} << kRouteTypeShift;
   if (slots.word(task.index).has(core::Word::kResumed)) record[2] |= kContinuedMark;
   if (slot.variables != core::kNoPayload) record[2] |= kVariablesMark;
+  if (kind != RecordKind::kTask) return;
+  const core::TaskData& data = entry_->engine->tasks().data(task);
+  record[kTaskBeginWord] = task_bytes_.lay(data);
+  record[kTaskSizeWord] = data.size;
+  record[kTaskNumberWord] = static_cast<uint32_t>(data.number);
 }
 
 void Channel::on_readable(void* context) {
   const auto* watch = static_cast<Watch*>(context);
-  Channel* self = watch->channel;
+  // As in on_woken().
+  const std::shared_ptr<Channel> self = watch->channel->shared_from_this();
   napi_handle_scope scope;
   if (napi_open_handle_scope(self->env_, &scope) != napi_ok) return;
   napi_value callback = nullptr;
@@ -461,8 +529,17 @@ bool Channel::end_run(Task task, sip::Outcome outcome) {
 void Channel::settle(uint64_t started_ns) {
   core::Engine& engine = entry_->engine->engine();
   core::WorkerGroup* group = place_.group < 0 ? nullptr : &engine.group(static_cast<uint32_t>(place_.group));
+  core::DataTasks& tasks = entry_->engine->tasks();
   uint64_t cursor = started_ns;
   settling_ = true;
+  Task ended[core::DataTasks::kMostFinished];
+  uint32_t ended_count = 0;
+  const auto finish_ended = [&] {
+    if (ended_count == 0) return;
+    if (group != nullptr) group->counters.done.fetch_add(ended_count, std::memory_order_relaxed);
+    tasks.finish_many(ended, ended_count);
+    ended_count = 0;
+  };
   for (uint32_t i = 0; i < count_; ++i) {
     uint32_t* record = records_ + size_t{i} * kRecordWords;
     const Task task{record[0], record[1]};
@@ -473,6 +550,13 @@ void Channel::settle(uint64_t started_ns) {
     const uint32_t held = records_held_[i];
     if (outcome == sip::Outcome::kPending) {
       leave_held(held);
+      continue;
+    }
+    // Most of a batch are runs like this. What they took is not recorded, for none of them has replied.
+    if (outcome == sip::Outcome::kEnded && held == 0 && tasks.is_data(task) &&
+        engine.slots().at(task.index).action_ns <= cursor) {
+      ended[ended_count++] = task;
+      if (ended_count == core::DataTasks::kMostFinished) finish_ended();
       continue;
     }
     if (group != nullptr) {
@@ -490,6 +574,7 @@ void Channel::settle(uint64_t started_ns) {
     within_held(held, [&] { end_run(task, outcome); });
     leave_held(held);
   }
+  finish_ended();
   settling_ = false;
 }
 

@@ -1,8 +1,8 @@
 // A channel: the way between the engine and one JavaScript environment (the main thread or a worker thread).
 //
 // Ground rules
-// - wake() may be called by any thread at any time, also after the environment has ended. It only schedules: the
-//   thread-safe function is touched under the mutex and only while the channel is open.
+// - wake() may be called by any thread at any time, also after the environment has ended. It only schedules: what wakes
+//   the loop is touched under the mutex and only while the channel is open.
 // - Everything else happens on the environment's own thread.
 // - The environment's clean-up hook closes the channel. It is registered after the thread-safe function was made, so it
 //   runs before Node's own (hooks run newest first), while the function is still valid.
@@ -21,6 +21,8 @@
 
 #include "node/hub.h"
 #include "node/loop_poll.h"
+#include "node/loop_wake.h"
+#include "node/task_bytes.h"
 
 namespace sip_async::node {
 
@@ -38,7 +40,12 @@ enum class RecordKind : uint32_t {
   kLaunch = 9,
   kPreRouting = 10,
 };
-inline constexpr uint32_t kRecordWords = 4;
+// Index, generation, kind with marks, route; of a data task also where its bytes begin (TaskBytes::lay), their number, and the
+// number that came with it.
+inline constexpr uint32_t kRecordWords = 8;
+inline constexpr uint32_t kTaskBeginWord = 4;
+inline constexpr uint32_t kTaskSizeWord = 5;
+inline constexpr uint32_t kTaskNumberWord = 6;
 inline constexpr uint32_t kOutcomeMark = 0x8000'0000;
 // In the third word of a record: the suspension was ended by its handle.
 inline constexpr uint32_t kContinuedMark = 0x0001'0000;
@@ -62,6 +69,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   // False, with an exception pending, when Node refuses.
   bool open(napi_env env, napi_value records, napi_value on_batch);
   void listen();
+  // Where the bytes of data tasks are laid from now on.
+  void lay_tasks_in(napi_value memory) { task_bytes_.use(env_, memory); }
   // Goes on after a pause with `task_room` tasks at the most.
   void run(uint32_t task_room);
   void ref(bool on);
@@ -89,10 +98,17 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
  private:
   // Rounds of taking and running tasks before the loop gets its turn again.
   static constexpr uint32_t kRoundsPerTurn = 4;
+  // Turns, with a lookout between them, before the loop gets its turn again.
+  static constexpr uint32_t kTurnsPerWake = 4;
+  // A worker looks out for so long before it sleeps, if it last had something to do again within the second time. To sleep and to
+  // be woken takes longer than most such waits, and the processor's time of both threads.
+  static constexpr uint64_t kLookOutNs = 20'000;
+  static constexpr uint64_t kBriefNs = 30'000;
   // Batches read from the socket before the loop gets its turn again.
   static constexpr uint32_t kReadsPerTurn = 2;
 
   static void on_wake(napi_env env, napi_value callback, void* context, void* data);
+  static void on_woken(void* context);
   static void on_readable(void* watch);
   static void on_environment_end(void* self);
 
@@ -124,6 +140,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   static void count_run(core::WorkerGroup& group, sip::Outcome outcome);
   bool end_run(core::Task task, sip::Outcome outcome);
   uint32_t room() const { return capacity_ - count_; }
+  bool wants_to_look_out();
+  void note_work();
   bool paused() const { return task_room_ == 0; }
 
   std::shared_ptr<EngineEntry> entry_;
@@ -147,7 +165,12 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   uint32_t task_room_ = UINT32_MAX;  // tasks of the group that on_batch has room for
   bool delivering_ = false;
   bool settling_ = false;
-  bool failed_ = false;  // a batch could not be run
+  // When this worker last found its group's queue empty, 0 while it has work; and whether the wait before was short.
+  uint64_t empty_since_ns_ = 0;
+  bool waited_briefly_ = false;
+  bool look_out_due_ = false;    // at the end of this turn, when the script's promises have been kept
+  bool has_looked_out_ = false;  // in vain
+  bool failed_ = false;          // a batch could not be run
   // Messages that were handed over and whose lanes are held: until the routes that they led to have returned.
   struct Held {
     core::Task raw;
@@ -163,10 +186,13 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   };
   std::vector<FollowUp> follow_ups_;
   std::vector<core::Engine::Launch> launches_;
+  TaskBytes task_bytes_;
 
-  // Guards tsfn_ and open_ against wake() of other threads.
+  // Guards loop_wake_, tsfn_ and open_ against wake() of other threads.
   std::mutex mutex_;
   bool open_ = false;
+  LoopWake loop_wake_;
+  // Where the loop itself cannot be had.
   napi_threadsafe_function tsfn_ = nullptr;
   // A wake-up is on its way. Set by wake() of any thread, cleared by on_wake before it looks at the queues. Sequentially
   // consistent: a push that sees it set is seen by the look that follows the clearing.

@@ -11,7 +11,7 @@ namespace sip_async::node {
 namespace {
 
 // Counted up with every change of a record's layout or of a function's meaning; lib/binding.ts refuses another.
-constexpr uint32_t kBindingVersion = 8;
+constexpr uint32_t kBindingVersion = 9;
 
 constexpr const char* kStatusNames[] = {
     "ok",
@@ -86,7 +86,12 @@ napi_value make_constants(napi_env env) {
       .set("routeTypeShift", kRouteTypeShift)
       .set("continued", kContinuedMark)
       .set("variables", kVariablesMark)
-      .set("sworker", kSworkerMark);
+      .set("sworker", kSworkerMark)
+      .set("taskBegin", kTaskBeginWord)
+      .set("taskSize", kTaskSizeWord)
+      .set("taskNumber", kTaskNumberWord);
+  Object task_bytes(env);
+  task_bytes.set("ask", TaskBytes::kAsk).set("noRoom", TaskBytes::kNoRoom);
   Object outcome(env);
   outcome.set("pending", static_cast<uint32_t>(sip::Outcome::kPending))
       .set("ended", static_cast<uint32_t>(sip::Outcome::kEnded))
@@ -126,6 +131,7 @@ napi_value make_constants(napi_env env) {
   out.set("version", kBindingVersion)
       .set("status", numbered(env, kStatusNames))
       .set("record", record.value())
+      .set("taskBytes", task_bytes.value())
       .set("outcome", outcome.value())
       .set("field", numbered(env, kFieldNames))
       .set("number", numbered(env, kNumberNames))

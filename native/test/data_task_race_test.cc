@@ -103,7 +103,18 @@ class TaskTraffic {
     Task batch[16];
     while (!done()) {
       const uint32_t count = group.take(batch, 16);
-      for (uint32_t i = 0; i < count; ++i) run_task(batch[i], worker, random);
+      // Some runs end by themselves, the others together.
+      Task ended[16];
+      uint32_t ended_count = 0;
+      for (uint32_t i = 0; i < count; ++i) {
+        if (!run_task(batch[i], worker, random)) continue;
+        if (random.one_in(4)) {
+          bed_.tasks.finish(batch[i]);
+        } else {
+          ended[ended_count++] = batch[i];
+        }
+      }
+      bed_.tasks.finish_many(ended, ended_count);
       if (count != 0 || !group.go_idle(worker)) continue;
       // The last task may have been ended by somebody who wakes nobody.
       workers_[worker].park_for_ms(5);
@@ -111,9 +122,10 @@ class TaskTraffic {
     }
   }
 
-  void run_task(Task task, uint32_t worker, Random& random) {
+  // False when it has ended meanwhile.
+  bool run_task(Task task, uint32_t worker, Random& random) {
     const uint64_t now = now_ns();
-    if (bed_.engine.begin_run(task, bed_.worker(worker), now) != Status::kOk) return;
+    if (bed_.engine.begin_run(task, bed_.worker(worker), now) != Status::kOk) return false;
     const TaskData& data = bed_.tasks.data(task);
     Fate& fate = fates_[static_cast<uint32_t>(data.number)];
     uint64_t due_ns = 0;
@@ -126,7 +138,7 @@ class TaskTraffic {
     fate.ran.fetch_add(1);
     fate.ran_resumed.store(resumed);
     if (random.one_in(50)) sleep_us(50);
-    bed_.tasks.finish(task);
+    return true;
   }
 
   void meddle() {

@@ -164,6 +164,44 @@ TEST_CASE("a task whose run is just ending cannot be cancelled, and is given bac
   CHECK(bed.engine.payloads().blocks_in_use() == 1);
 }
 
+TEST_CASE(
+    "runs that end together are each given back once, whatever their sizes, and others are left alone") {
+  TaskBed bed;
+  std::vector<Task> tasks;
+  for (const size_t size : {0, 10, 10, 5000, 10, 5000, 5000, 100'000}) {
+    const std::string bytes(size, 'x');
+    Task submitted{kNone, 0};
+    REQUIRE(bed.tasks.submit({.bytes = bytes}, submitted) == Status::kOk);
+    tasks.push_back(bed.run_next());
+  }
+  const Task waiting = [&] {
+    Task out{kNone, 0};
+    REQUIRE(bed.tasks.submit({.bytes = "waits"}, out) == Status::kOk);
+    return out;
+  }();
+  // Ended before, ended in the list before, never run, never was.
+  bed.tasks.finish(tasks[2]);
+  std::vector<Task> ended = tasks;
+  ended.insert(ended.end(), {tasks[0], waiting, Task{kNone, 0}, Task{tasks[0].index, 77}});
+  bed.tasks.finish_many(ended.data(), static_cast<uint32_t>(ended.size()));
+  CHECK(bed.tasks.counters.done.load() == 8);
+  CHECK(bed.tasks.open() == 1);
+  CHECK(bed.engine.slots().live() == 1);
+  CHECK(bed.engine.payloads().blocks_in_use() == 1);
+  CHECK(bed.engine.slots().check_invariants());
+  CHECK(bed.engine.payloads().check_invariants());
+  CHECK(bed.run_next().bits() == waiting.bits());
+  bed.tasks.finish_many(&waiting, 1);
+  bed.tasks.finish_many(nullptr, 0);
+  // What was given back is handed out again, the one that came last first, as with any stack.
+  for (uint32_t i = 0; i < 8; ++i) {
+    bed.submit();
+    bed.tasks.finish(bed.run_next());
+  }
+  CHECK(bed.engine.slots().high_water() == 9);
+  bed.check_all_zero();
+}
+
 TEST_CASE("what should come back to a thread that is none comes back to nobody") {
   TaskBed bed;
   CHECK_FALSE(bed.engine.post(kNone, Task{0, 0}));

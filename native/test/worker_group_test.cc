@@ -120,6 +120,23 @@ TEST_CASE("a worker does not fall asleep over a task, and one that left is not w
   CHECK(workers[1].wakes() == 1);
 }
 
+TEST_CASE("a worker that looks out sees what comes and what calls it away, and sleeps only behind a look") {
+  Bed bed(with_workers(2));
+  std::atomic<bool> woken{false};
+  CountingWakeable other;
+  bed.group.attach(1, &other);
+  CHECK_FALSE(bed.group.look_out(1, woken));
+  woken.store(true);
+  CHECK_FALSE(bed.group.look_out(1000 * kGuardNs, woken));
+  // Nobody looks out any more, so a push wakes who sleeps.
+  CHECK(bed.group.go_idle(1));
+  REQUIRE(offer(bed.group, {1, 0}) == Status::kOk);
+  bed.group.wake_one();
+  CHECK(other.wakes() == 1);
+  woken.store(false);
+  CHECK(bed.group.look_out(1000 * kGuardNs, woken));
+}
+
 TEST_CASE("a worker takes its share of what waits, never nothing, never more than asked for") {
   for (const uint32_t workers : {1u, 2u, 3u, 8u}) {
     for (uint32_t waiting = 1; waiting <= 40; ++waiting) {
@@ -221,12 +238,13 @@ TEST_CASE("a late detach does not make a sleeping successor deaf") {
 
 // What a worker thread does: takes as long as there is something, then sleeps. False when it was left asleep.
 bool work(WorkerGroup& group, uint32_t worker, ParkedThread& self, const std::atomic<bool>& end,
-          const std::function<void(Task)>& run) {
+          const std::function<void(Task)>& run, uint64_t look_out_ns = 0) {
   Task tasks[16];
   while (!end.load()) {
     const uint32_t count = group.take(tasks, 16);
     for (uint32_t i = 0; i < count; ++i) run(tasks[i]);
-    if (count != 0 || !group.go_idle(worker)) continue;
+    if (count != 0 || (look_out_ns != 0 && group.look_out(look_out_ns, end)) || !group.go_idle(worker))
+      continue;
     const bool woken = end.load() || self.park();
     group.leave_idle(worker);
     if (!woken) return false;
@@ -236,7 +254,8 @@ bool work(WorkerGroup& group, uint32_t worker, ParkedThread& self, const std::at
 
 // Pushers send bursts and wait in between until all of a burst is done, so that the workers fall asleep again
 // and again.
-void stress(uint32_t pushers, uint32_t workers, uint32_t burst, uint64_t bursts) {
+void stress(uint32_t pushers, uint32_t workers, uint32_t burst, uint64_t bursts, uint64_t look_out_ns = 0) {
+  CAPTURE(look_out_ns);
   CAPTURE(pushers);
   CAPTURE(workers);
   CAPTURE(burst);
@@ -253,11 +272,14 @@ void stress(uint32_t pushers, uint32_t workers, uint32_t burst, uint64_t bursts)
   for (uint32_t worker = 0; worker < workers; ++worker) {
     bodies.push_back([&, worker] {
       std::vector<int64_t> last(pushers, -1);
-      const bool good = work(group, worker, parked[worker], end, [&](Task task) {
-        if (last[task.index] >= static_cast<int64_t>(task.generation)) disordered.fetch_add(1);
-        last[task.index] = task.generation;
-        done[task.index].fetch_add(1);
-      });
+      const bool good = work(
+          group, worker, parked[worker], end,
+          [&](Task task) {
+            if (last[task.index] >= static_cast<int64_t>(task.generation)) disordered.fetch_add(1);
+            last[task.index] = task.generation;
+            done[task.index].fetch_add(1);
+          },
+          look_out_ns);
       if (!good) lost.store(true);
     });
   }
@@ -295,6 +317,14 @@ TEST_CASE("threads: no task is left with every worker asleep") {
   stress(1, 2, 4, rounds(10'000));
   stress(2, 2, 3, rounds(10'000));
   stress(2, 2, 40, rounds(2'000));
+}
+
+TEST_CASE("threads: nor with one that has looked out for it in vain") {
+  for (const uint64_t look_out_ns : {1, 2'000, 20'000}) {
+    stress(1, 1, 1, rounds(5'000), look_out_ns);
+    stress(1, 2, 4, rounds(5'000), look_out_ns);
+    stress(2, 2, 3, rounds(5'000), look_out_ns);
+  }
 }
 
 TEST_CASE("threads: a worker that dies and is replaced loses nothing") {

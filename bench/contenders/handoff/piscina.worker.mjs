@@ -1,0 +1,4 @@
+import { countTasks } from '../../handoff-tally.mjs';
+
+export { count as default };
+const count = countTasks();
