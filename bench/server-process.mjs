@@ -9,6 +9,12 @@ const kStopTimeoutMs = 15_000;
 const kLogTailCharacters = 2000;
 
 /**
+ * For servers on Node: without two full collections some seconds after the start, which fall into whatever is measured then
+ * (docs/production.md, "Pauses").
+ */
+export const nodeFlags = ['--no-memory-reducer'];
+
+/**
  * @typedef {object} Server
  * @property {number} pid first process of its tree
  * @property {number} port UDP port on 127.0.0.1

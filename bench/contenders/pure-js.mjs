@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { freeUdpPort, startServer } from '../server-process.mjs';
+import { freeUdpPort, nodeFlags, startServer } from '../server-process.mjs';
 
 const main = fileURLToPath(new URL('pure-js/main.mjs', import.meta.url));
 /** A million calls that wait need a heap of several gigabytes. */
@@ -19,6 +19,10 @@ function packageFile() {
   }
 }
 
+export function version() {
+  return packageFile() === '' ? 'none' : String(JSON.parse(readFileSync(packageFile(), 'utf8')).version);
+}
+
 /** @returns {string} why it cannot run here, or an empty string */
 export function unavailable() {
   return packageFile() === '' ? 'the npm package sip is not installed' : '';
@@ -31,10 +35,10 @@ export function unavailable() {
 export async function start({ core, port, handOver, relayTo }) {
   const listenPort = port ?? (await freeUdpPort());
   return startServer({
-    command: [process.execPath, `--max-old-space-size=${kHeapMb}`, main, String(listenPort)],
+    command: [process.execPath, ...nodeFlags, `--max-old-space-size=${kHeapMb}`, main, String(listenPort)],
     core,
     port: listenPort,
-    version: `sip ${JSON.parse(readFileSync(packageFile(), 'utf8')).version}`,
+    version: `sip ${version()}`,
     readyLine: `listening on udp:127.0.0.1:${listenPort}`,
     environment: {
       ...(handOver ? { BENCH_HAND_OVER: '1' } : {}),

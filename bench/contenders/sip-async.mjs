@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { freeUdpPort, startServer } from '../server-process.mjs';
+import { freeUdpPort, nodeFlags, startServer } from '../server-process.mjs';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const proxy = fileURLToPath(new URL('sip-async.proxy.mjs', import.meta.url));
@@ -24,7 +24,7 @@ export function version() {
 export async function start({ core, port, handOver, relayTo, calls }) {
   const listenPort = port ?? (await freeUdpPort());
   return startServer({
-    command: [process.execPath, main, 'run', proxy, '--listen', `udp:127.0.0.1:${listenPort}`],
+    command: [process.execPath, ...nodeFlags, main, 'run', proxy, '--listen', `udp:127.0.0.1:${listenPort}`],
     core,
     port: listenPort,
     version: version(),
