@@ -11,6 +11,14 @@
 
 #include "sip/transports.h"
 
+// Linux has it since 4.18; the headers of some C libraries do not.
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
 namespace sip_async::sip {
 
 namespace {
