@@ -19,11 +19,11 @@
 using namespace sip_async;
 using core::kNsPerMs;
 using core::now_ns;
-using test::eventually;
 using sip::Address;
 using sip::Hop;
 using sip::SendBatch;
 using sip::SendScope;
+using test::eventually;
 
 namespace {
 
