@@ -63,13 +63,10 @@ export class Message<
   /** The data of the data task that runs (`$async(data)`): a string, or a copy of the bytes; `null` in any other route. */
   get asyncData(): string | Buffer | null {
     if (this.kind !== SLOT_KIND.task || this.state === RUN_STATE.ended) return null;
+    // Given away once: who reads it again gets another copy, whatever became of this one.
     const bytes = this.#taskBytes;
-    if (bytes !== null) {
-      // Given away once: who reads it again gets another copy, whatever became of this one.
-      this.#taskBytes = null;
-      return bytes;
-    }
-    return native.taskData(this.runtime.channel, this.index, this.generation);
+    this.#taskBytes = null;
+    return bytes ?? native.taskData(this.runtime.channel, this.index, this.generation);
   }
 
   /** @param bytes a copy of the data; `null` when the addon must be asked for it @internal */

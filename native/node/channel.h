@@ -118,6 +118,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   uint32_t collect();
   void read_socket(uint32_t socket, napi_value callback, bool own_scope);
   void read_sockets(napi_value callback);
+  void add_record(core::Task task);  // one that has just begun to run
   void add_record(core::Task task, RecordKind kind);
   // Deals with a message that was handed over; what it wants of the script comes to the batch, or behind it.
   void open_handed_over(core::Task raw);

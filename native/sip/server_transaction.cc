@@ -183,7 +183,8 @@ void TransactionLayer::send_trying(Task task) {
 }
 
 void TransactionLayer::before_suspension(Task task) {
-  if (is_message(task)) send_trying(task);
+  if (!is_message(task)) return;
+  send_trying(task);
   const Slot& slot = slots_.at(task.index);
   if ((slot.trying & (kTryingSent | kProvisionalSent)) == 0) return;
   // The final reply of whoever has the call next must not overtake what waits in this thread's batch.

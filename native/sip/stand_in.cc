@@ -63,6 +63,7 @@ void StandIn::stop() {
   ::close(epoll_);
   ::close(stop_event_);
   ::close(batch_event_);
+  batch_event_ = -1;  // whoever sends still wakes nobody, and no stranger's descriptor
 }
 
 void StandIn::rearm(uint32_t socket) {

@@ -257,7 +257,7 @@ class TransactionLayer : public core::Engine::Handler {
   using Lock = TransactionTable::Lock;
   static constexpr uint8_t kTryingSent = 1;
   static constexpr uint8_t kMade = 2;  // t_newtran, or sent on
-  static constexpr uint8_t kProvisionalSent = 4;
+  static constexpr uint8_t kProvisionalSent = 8;
   // Longer than any message waits in a batch.
   static constexpr uint64_t kSoonMs = 50;
   static constexpr uint8_t kAdmitted = 4;  // of a raw message: see Incoming

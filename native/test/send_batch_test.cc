@@ -203,6 +203,42 @@ TEST_CASE(
   CHECK(bed.failed() == 0);
 }
 
+TEST_CASE("what a call has sent leaves before others may answer it, and only then") {
+  Bed bed;
+  const auto receive = [&](uint64_t number) {
+    bed.peer.send(test::numbered(number).text(), bed.out().socket(0).local());
+    REQUIRE(test::readable_within(bed.out().socket(0), test::kReplyMs));
+    sip::Task task{};
+    bed.engine.read(0, [&](sip::Task fresh) { task = fresh; });
+    REQUIRE(bed.engine.engine().begin_run(task, kThread, now_ns()) == core::Status::kOk);
+    return task;
+  };
+  sip::TransactionLayer& layer = bed.engine.transactions();
+  // No stand-in, which would send what waits in its own time.
+  bed.engine.engine().start_without_ticker(&layer);
+  SendScope scope(bed.out(), bed.batch());
+  CHECK(layer.suspend_until(receive(1), 10'000, 1, 0, 0, kThread) == core::Status::kOk);
+  CHECK(bed.batch().waits());
+  CHECK(layer.suspend_until(receive(2), 5, 1, 0, 0, kThread) == core::Status::kOk);
+  CHECK(!bed.batch().waits());
+  bed.peer.expect(100);
+  bed.peer.expect(100);
+
+  // A data task has sent nothing, whatever its slot was before.
+  const sip::Task dropped = receive(3);
+  CHECK(layer.reply(dropped, 180, {}, {}, true) == core::Status::kOk);
+  layer.finish(dropped, sip::Outcome::kDropped);
+  CHECK(bed.batch().waits());
+  for (uint32_t i = 0; i < 16; ++i) bed.engine.engine().slots().at(i).trying = 0xff;
+  sip::Task data{};
+  for (int i = 0; i < 5; ++i) {
+    CHECK(bed.engine.engine().submit(
+              0, 0, now_ns(), kNsPerMs, [](core::Slot& slot) { slot.kind.store(core::SlotKind::kTask); },
+              data) == core::Status::kOk);
+  }
+  CHECK(bed.batch().waits());
+}
+
 TEST_CASE("one adds while others flush: nothing is lost or doubled, and the order stays") {
   Bed bed;
   const uint64_t messages = test::rounds(20'000);
