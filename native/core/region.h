@@ -15,8 +15,12 @@ namespace sip_async::core {
 
 class Region {
  public:
+  // Huge: for a table that is looked up at random from the first call on, so that all of it is touched soon anyway. In small
+  // pages almost every look is a walk through the page tables as well. The kernel may refuse them, which only costs time;
+  // less than one huge page is small ones.
+  enum class Pages { kSmall, kHuge };
   // Throws std::bad_alloc when the address space cannot be had.
-  explicit Region(size_t bytes);
+  explicit Region(size_t bytes, Pages pages = Pages::kSmall);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -36,6 +40,8 @@ class Region {
   const char* base() const { return base_; }
 
  private:
+  void* mapping_ = nullptr;
+  size_t mapped_ = 0;
   char* base_ = nullptr;
   size_t size_ = 0;
   size_t taken_ = 0;

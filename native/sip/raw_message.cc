@@ -30,15 +30,16 @@ bool can_be_repeated(const MessageIndex& index) {
 
 }  // namespace
 
-bool TransactionLayer::accept_raw(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
+bool TransactionLayer::accept_raw(const Incoming& incoming, const Arrival& arrival, Task& fresh) {
+  const MessageIndex& index = arrival.index;
   if (raw_closed_.load(std::memory_order_relaxed) ||
       raw_open_.load(std::memory_order_relaxed) >= config_.max_transactions) {
     refuse_raw(incoming, index);
     return false;
   }
   const PayloadRef ref = store(incoming, index);
-  const Hash128 key = index.is_request ? keys_.transaction(incoming.data, index, index.method)
-                                       : keys_.lane(index.call_id.of(incoming.data), Lanes::kNoGroup);
+  const Hash128 key =
+      index.is_request ? arrival.key : keys_.lane(index.call_id.of(incoming.data), Lanes::kNoGroup);
   const uint32_t slot_index = ref == kNoPayload ? kNone : slots_.try_acquire([&](Slot& slot) {
     slot.kind.store(core::SlotKind::kRaw, std::memory_order_relaxed);
     slot.request = ref;
@@ -103,8 +104,9 @@ bool TransactionLayer::take_stored(Task raw, Task& fresh) {
   if (ref == kNoPayload) return false;
   const StoredMessage& message = message_in(payloads_, ref);
   const bool is_admitted = (slot.trying & kAdmitted) != 0;
-  const bool is_fresh =
-      take_in({message.data(), message.size, message.from, false, &ref, is_admitted}, message.index, fresh);
+  const Incoming incoming{message.data(), message.size, message.from, false, &ref, is_admitted};
+  const Hash128 key = message.index.is_request ? key_of(incoming, message.index) : Hash128{};
+  const bool is_fresh = take_in(incoming, message.index, key, fresh);
   payloads_.free(ref);
   return is_fresh;
 }

@@ -16,9 +16,16 @@ using core::Word;
 namespace {
 // Timer H: how long a final reply to an INVITE is repeated (RFC 3261 section 17.2.1).
 constexpr uint32_t kTimerHInT1 = 64;
-// Transaction timers come up together, at multiples of this: nobody waits for one to the millisecond, and each tick that
-// has something wakes the ticker.
+// Transaction timers come up together, at multiples of this, and long ones at multiples of more: nobody waits for one to the
+// millisecond, and each tick that has something wakes the ticker. Kamailio has 62.5 ms for all of them.
 constexpr uint64_t kTimerGrainTicks = 16;
+uint64_t grain_ticks(uint64_t delay_ms) {
+  if (delay_ms < 400) return kTimerGrainTicks;
+  return kTimerGrainTicks * (delay_ms < 1000 ? 2 : 4);
+}
+uint64_t rounded_up(uint64_t tick, uint64_t grain) {
+  return (tick + grain - 1) / grain * grain;
+}
 
 bool is_stream(const Slot& slot) {
   return slot.transport != static_cast<uint8_t>(Transport::kUdp);
@@ -31,12 +38,13 @@ bool repeats(const Slot& slot) {
 }  // namespace
 
 uint64_t TransactionLayer::tick_in(uint64_t delay_ms) const {
-  return engine_.clock().tick_not_before(core::now_ns() + delay_ms * core::kNsPerMs);
+  const uint64_t tick = engine_.clock().tick_not_before(core::now_ns() + delay_ms * core::kNsPerMs);
+  return rounded_up(tick, grain_ticks(delay_ms));
 }
 
 bool TransactionLayer::arm(uint32_t index, uint64_t tick) {
   Slot& slot = slots_.at(index);
-  tick = (tick + kTimerGrainTicks - 1) / kTimerGrainTicks * kTimerGrainTicks;
+  tick = rounded_up(tick, kTimerGrainTicks);
   slot.timer_tick = tick;
   // Linked already: it comes up no later than the longest interval of timer G, sees the new time and is put there.
   if (slot.timer_linked != 0) return false;

@@ -109,11 +109,17 @@ bool SipEngine::read(uint32_t socket, Deliver&& deliver) {
   } else {
     count = transport_.socket(socket).receive(batch);
   }
+  const auto incoming = [&](uint32_t i) {
+    return Incoming{batch.data(i), batch.size(i),
+                    Hop{Address::of(batch.from(i)), 0, static_cast<uint16_t>(socket)}, false};
+  };
+  Arrival arrivals[2];
+  if (count != 0) transactions_.look_at(incoming(0), arrivals[0]);
   for (uint32_t i = 0; i < count; ++i) {
-    const Incoming incoming{batch.data(i), batch.size(i),
-                            Hop{Address::of(batch.from(i)), 0, static_cast<uint16_t>(socket)}, false};
+    // One ahead: what it asks for is there when its turn comes.
+    if (i + 1 < count) transactions_.look_at(incoming(i + 1), arrivals[(i + 1) % 2]);
     Task fresh{};
-    if (transactions_.receive(incoming, fresh)) deliver(fresh);
+    if (transactions_.receive(incoming(i), arrivals[i % 2], fresh)) deliver(fresh);
   }
   return count == ReceiveBatch::kMessages;
 }

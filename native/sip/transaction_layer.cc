@@ -39,10 +39,26 @@ bool TransactionLayer::is_over_limit(const Incoming& incoming) {
   return true;
 }
 
+void TransactionLayer::look_at(const Incoming& incoming, Arrival& arrival) const {
+  MessageIndex& index = arrival.index;
+  index_message(incoming.data, incoming.size, config_.index_limits(), index);
+  if (index.status != IndexStatus::kOk || !index.is_request) return;
+  // What comes in while there is core:pre-routing is looked up by its own method, if at all.
+  arrival.key =
+      lanes_ == nullptr ? key_of(incoming, index) : keys_.transaction(incoming.data, index, index.method);
+  table_.prefetch(arrival.key);
+}
+
 bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
+  Arrival arrival;
+  look_at(incoming, arrival);
+  return receive(incoming, arrival, fresh);
+}
+
+bool TransactionLayer::receive(const Incoming& incoming, const Arrival& arrival, Task& fresh) {
   transport_.counters.received.fetch_add(1, std::memory_order_relaxed);
-  MessageIndex index;
-  const IndexStatus status = index_message(incoming.data, incoming.size, config_.index_limits(), index);
+  const MessageIndex& index = arrival.index;
+  const IndexStatus status = index.status;
   if (status == IndexStatus::kKeepAlive) {
     transport_.counters.keep_alives.fetch_add(1, std::memory_order_relaxed);
     return false;
@@ -60,21 +76,27 @@ bool TransactionLayer::receive(const Incoming& incoming, Task& fresh) {
     }
     return false;
   }
-  return lanes_ == nullptr ? take_in(incoming, index, fresh) : accept_raw(incoming, index, fresh);
+  return lanes_ == nullptr ? take_in(incoming, index, arrival.key, fresh)
+                           : accept_raw(incoming, arrival, fresh);
 }
 
-bool TransactionLayer::take_in(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
+Hash128 TransactionLayer::key_of(const Incoming& incoming, const MessageIndex& index) const {
+  return keys_.transaction(incoming.data, index, has_no_reply(index.method) ? Method::kInvite : index.method);
+}
+
+bool TransactionLayer::take_in(const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+                               Task& fresh) {
   if (!index.is_request) {
     on_response(incoming, index);
     return false;
   }
   switch (index.method) {
     case Method::kAck:
-      return on_ack(incoming, index, fresh);
+      return on_ack(incoming, index, key, fresh);
     case Method::kCancel:
-      return on_cancel(incoming, index, fresh);
+      return on_cancel(incoming, index, key, fresh);
     default:
-      return on_request(incoming, index, fresh);
+      return on_request(incoming, index, key, fresh);
   }
 }
 
@@ -95,8 +117,8 @@ void TransactionLayer::reply_statelessly(const Incoming& incoming, const Message
   reply_statelessly(incoming, index, code, reason, {tag, sizeof tag});
 }
 
-bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
-  const Hash128 key = keys_.transaction(incoming.data, index, index.method);
+bool TransactionLayer::on_request(const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+                                  Task& fresh) {
   Lock lock(table_, key);
   const uint32_t found = lock.find(key);
   if (found == kNone) {
@@ -203,8 +225,8 @@ void TransactionLayer::refuse(Task fresh) {
   finish(fresh, Outcome::kEnded);
 }
 
-bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
-  const Hash128 key = keys_.transaction(incoming.data, index, Method::kInvite);
+bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+                              Task& fresh) {
   const std::string_view to_tag = index.to.tag.of(incoming.data);
   uint32_t slot_index = 0;
   uint32_t generation = 0;
@@ -245,8 +267,8 @@ bool TransactionLayer::on_ack(const Incoming& incoming, const MessageIndex& inde
   return accept(lock, incoming, index, key, fresh);
 }
 
-bool TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh) {
-  const Hash128 key = keys_.transaction(incoming.data, index, Method::kInvite);
+bool TransactionLayer::on_cancel(const Incoming& incoming, const MessageIndex& index, const Hash128& key,
+                                 Task& fresh) {
   uint32_t slot_index = kNone;
   Task task{};
   {

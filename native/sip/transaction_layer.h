@@ -86,6 +86,12 @@ struct Incoming {
   bool is_admitted = false;  // it was stored before the intake stopped
 };
 
+// What look_at() has found out about a message.
+struct Arrival {
+  MessageIndex index;
+  Hash128 key{};  // of a request that is well-formed
+};
+
 // A message that a script sees and that is not answered by it: ACK never is, and CANCEL has been by then.
 inline bool has_no_reply(Method method) {
   return method == Method::kAck || method == Method::kCancel;
@@ -125,6 +131,10 @@ class TransactionLayer : public core::Engine::Handler {
   // Receiver side. True: `fresh` is a new message for requestRoute, or any message for core:pre-routing, and the caller hands
   // it to a thread.
   bool receive(const Incoming& incoming, Task& fresh);
+  // The same in two steps, so that a caller with several messages looks at the next before the last is dealt with: reads the
+  // message and asks for the memory that finding its call takes.
+  void look_at(const Incoming& incoming, Arrival& arrival) const;
+  bool receive(const Incoming& incoming, const Arrival& arrival, Task& fresh);
   // A stream cannot be cut any further behind this request, of which only the headers are there: answers it if it can be.
   void reject_framing(const Incoming& incoming, uint16_t code, std::string_view reason);
   // The caller of receive() could not hand it over: 503.
@@ -263,8 +273,10 @@ class TransactionLayer : public core::Engine::Handler {
   static constexpr uint8_t kAdmitted = 4;  // of a raw message: see Incoming
 
   // What is done with a message that is well-formed, with or without an event route before it.
-  bool take_in(const Incoming& incoming, const MessageIndex& index, Task& fresh);
-  bool accept_raw(const Incoming& incoming, const MessageIndex& index, Task& fresh);
+  bool take_in(const Incoming& incoming, const MessageIndex& index, const Hash128& key, Task& fresh);
+  bool accept_raw(const Incoming& incoming, const Arrival& arrival, Task& fresh);
+  // By which a request finds its transaction: an ACK and a CANCEL that of their INVITE.
+  Hash128 key_of(const Incoming& incoming, const MessageIndex& index) const;
   void refuse_raw(const Incoming& incoming, const MessageIndex& index);
   bool take_stored(Task raw, Task& fresh);
   Status reply_raw(Task raw, uint16_t code, std::string_view reason, std::string_view extra_lines);
@@ -278,9 +290,9 @@ class TransactionLayer : public core::Engine::Handler {
 
   // Asked once for each message that belongs to no transaction here and would be routed or answered.
   bool is_over_limit(const Incoming& incoming);
-  bool on_request(const Incoming& incoming, const MessageIndex& index, Task& fresh);
-  bool on_ack(const Incoming& incoming, const MessageIndex& index, Task& fresh);
-  bool on_cancel(const Incoming& incoming, const MessageIndex& index, Task& fresh);
+  bool on_request(const Incoming& incoming, const MessageIndex& index, const Hash128& key, Task& fresh);
+  bool on_ack(const Incoming& incoming, const MessageIndex& index, const Hash128& key, Task& fresh);
+  bool on_cancel(const Incoming& incoming, const MessageIndex& index, const Hash128& key, Task& fresh);
   bool accept(Lock& lock, const Incoming& incoming, const MessageIndex& index, const Hash128& key,
               Task& fresh);
   // Copies the message with its index; kNoPayload when there is no memory.

@@ -52,7 +52,7 @@ class TransactionTable {
   TransactionTable(core::SlotTable& slots, uint32_t buckets)
       : slots_(slots),
         mask_(core::TaskQueue::rounded(buckets) - 1),
-        region_((size_t{mask_} + 1) * sizeof(Bucket) + 64),
+        region_((size_t{mask_} + 1) * sizeof(Bucket) + 64, core::Region::Pages::kHuge),
         buckets_(region_.take<Bucket>(size_t{mask_} + 1)) {}
 
   // Holds the lock of the bucket that a key, or a slot, belongs to.

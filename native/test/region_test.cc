@@ -87,6 +87,27 @@ TEST_CASE("a page costs nothing before it is touched") {
   CHECK(resident() < 4096);
 }
 
+TEST_CASE(
+    "one of huge pages begins at one, is zero-filled and holds what was asked for; a small one is of small "
+    "pages") {
+  constexpr size_t kHugePage = 2 << 20;
+  Random random(2);
+  for (int round = 0; round < 20; ++round) {
+    const size_t bytes = kHugePage + random.between(0, 5 << 20);
+    Region region(bytes, Region::Pages::kHuge);
+    CHECK(reinterpret_cast<uintptr_t>(region.base()) % kHugePage == 0);
+    CHECK(region.size() >= bytes);
+    CHECK(region.size() % kHugePage == 0);
+    char* at = static_cast<char*>(region.take_bytes(bytes));
+    REQUIRE(all_zero(at, bytes));
+    std::memset(at, 0xff, bytes);
+  }
+  const Region small(kHugePage - 1, Region::Pages::kHuge);
+  CHECK(small.size() == kHugePage);
+  CHECK_THROWS_AS(Region(SIZE_MAX - 8192, Region::Pages::kHuge), std::bad_alloc);
+  CHECK_THROWS_AS(Region(SIZE_MAX / 2, Region::Pages::kHuge), std::bad_alloc);
+}
+
 TEST_CASE("a request beyond all bounds is refused") {
   Region region(1 << 16);
   const size_t most = SIZE_MAX;
