@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/cache_line.h"
 #include "core/region.h"
 
 namespace sip_async::core {
@@ -71,7 +72,7 @@ class TimerChunks {
       const bool is_last = at == list.last;
       const uint32_t count = is_last ? list.fill : kEntries;
       const uint32_t next = is_last ? 0 : chunk.next;
-      if (!is_last) __builtin_prefetch(&chunks_[next - 1]);
+      if (!is_last) fetch(chunks_[next - 1]);
       const TimerEntry* entries = chunk.entries;
       if (count >= kLookFrom) {
         for (uint32_t i = 0; i < std::min(count, kFarAhead); ++i) far_ahead(entries[i].index);
@@ -124,6 +125,11 @@ class TimerChunks {
     uint32_t in_use;
   };
 
+  // The processor finds the lines of a chunk out by itself only when most of them have been read.
+  static void fetch(const Chunk& chunk) {
+    for (size_t at = 0; at < sizeof(Chunk); at += kCacheLine)
+      __builtin_prefetch(reinterpret_cast<const char*>(&chunk) + at);
+  }
   uint32_t take() {
     ++state_->in_use;
     const uint32_t at = state_->free;

@@ -65,8 +65,26 @@ void TimerWheel::take_intake() {
   // one in sleep_until().
   if (state_->intake.load(std::memory_order_relaxed) == 0) return;
   // Acquire: pairs with the compare-exchange of every inserter whose node is in the list.
-  uint32_t at = static_cast<uint32_t>(state_->intake.exchange(0, std::memory_order_acquire));
-  // Newest first; turned round so that equals keep the order of insertion.
+  const uint64_t all = state_->intake.exchange(0, std::memory_order_acquire);
+  uint32_t at = static_cast<uint32_t>(all);
+  // Newest first; turned round so that equals keep the order of insertion. A list that fits is noted down from behind, so
+  // that its nodes, each of which leads to the next, are walked once and not written to.
+  const uint64_t count = all >> 32;
+  if (count >= kNoteFrom && count <= kNoted) {
+    struct Noted {
+      uint64_t due_tick;
+      uint32_t index;
+    };
+    Noted noted[kNoted];
+    uint64_t from = count;
+    while (at != 0) {
+      const TimerNode& node = nodes_[at - 1];
+      noted[--from] = {node.due_tick, at - 1};
+      at = node.next.load(std::memory_order_relaxed);
+    }
+    for (; from < count; ++from) take_in(noted[from].index, noted[from].due_tick);
+    return;
+  }
   uint32_t first = 0;
   while (at != 0) {
     TimerNode& node = nodes_[at - 1];
@@ -78,13 +96,16 @@ void TimerWheel::take_intake() {
   while (first != 0) {
     const uint32_t index = first - 1;
     first = nodes_[index].next.load(std::memory_order_relaxed);
-    ++state_->placed;
-    const uint64_t due_tick = nodes_[index].due_tick;
-    if (due_tick <= state_->current) {
-      chunks_.append(state_->ready, {index, static_cast<uint32_t>(due_tick)});
-    } else {
-      place(index, due_tick);
-    }
+    take_in(index, nodes_[index].due_tick);
+  }
+}
+
+void TimerWheel::take_in(uint32_t index, uint64_t due_tick) {
+  ++state_->placed;
+  if (due_tick <= state_->current) {
+    chunks_.append(state_->ready, {index, static_cast<uint32_t>(due_tick)});
+  } else {
+    place(index, due_tick);
   }
 }
 

@@ -117,7 +117,12 @@ class TimerWheel {
   // The ticker is told when so many nodes wait in the intake, so that a burst is spread over its sleep.
   static constexpr uint64_t kLongIntake = 4096;
 
+  // An intake of so many nodes is noted down on the stack, 16 KB at the most.
+  static constexpr uint64_t kNoteFrom = 8;
+  static constexpr uint64_t kNoted = 1024;
+
   void take_intake();
+  void take_in(uint32_t index, uint64_t due_tick);
   // `due_tick` lies behind current().
   void place(uint32_t index, uint64_t due_tick);
   void spread(uint32_t level, uint64_t tick);

@@ -71,6 +71,24 @@ TEST_CASE("what is due now or past comes out at the next look, first of all and 
   CHECK(bed.advance(1002) == Nodes{5});
 }
 
+TEST_CASE("an intake of any length keeps the order of insertion") {
+  // Around the lengths from which, and up to which, it is noted down.
+  for (const uint32_t count : {1u, 2u, 7u, 8u, 9u, 1023u, 1024u, 1025u, 3000u}) {
+    CAPTURE(count);
+    WheelBed bed(count);
+    CHECK(bed.advance(100).empty());
+    std::vector<Nodes> expected(4);
+    for (uint32_t node = 0; node < count; ++node) {
+      // Every fourth is due already; the others at one of three ticks, of two levels.
+      bed.wheel.insert(node, node % 4 == 0 ? 50 : 100 + 100 * (node % 4));
+      expected[node % 4].push_back(node);
+    }
+    CHECK(bed.advance(150) == expected[0]);
+    for (uint32_t i = 1; i < 4; ++i) CHECK(bed.advance(100 + 100 * i) == expected[i]);
+    CHECK(bed.wheel.placed() == 0);
+  }
+}
+
 TEST_CASE("0 ms at the very first tick") {
   WheelBed bed(1);
   bed.wheel.insert(0, 0);
