@@ -18,6 +18,7 @@ auto make_hash(auto hash) {
 
 std::vector<Notice> NoticeReader::take() {
   const std::lock_guard lock(list_mutex_);
+  has_notices_.store(false, std::memory_order_relaxed);
   return std::exchange(notices_, {});
 }
 
@@ -26,11 +27,24 @@ void NoticeReader::tell(Notice notice) {
     const std::lock_guard lock(list_mutex_);
     if (ended_) return;
     notices_.push_back(std::move(notice));
+    has_notices_.store(true, std::memory_order_relaxed);
     // Whoever put the first one there wakes, or is about to.
-    if (notices_.size() != 1) return;
+    if (notices_.size() != 1 || looks_out_) return;
   }
   const std::lock_guard lock(wake_mutex_);
   if (wakes_) wake();
+}
+
+bool NoticeReader::begin_look_out() {
+  const std::lock_guard lock(list_mutex_);
+  looks_out_ = notices_.empty();
+  return !looks_out_;
+}
+
+bool NoticeReader::end_look_out() {
+  const std::lock_guard lock(list_mutex_);
+  looks_out_ = false;
+  return !notices_.empty();
 }
 
 void NoticeReader::end() {
@@ -58,6 +72,7 @@ uint64_t NoticeBoard::await(Place place, const std::shared_ptr<NoticeReader>& re
     if (at->second.reader == reader) return at->second.number;
   }
   tickets_.emplace(place, Ticket{reader, ++last_});
+  reader->tickets_.fetch_add(1, std::memory_order_relaxed);
   return last_;
 }
 
@@ -66,6 +81,7 @@ void NoticeBoard::forget(Place place, uint64_t ticket) {
   const auto [begin, end] = tickets_.equal_range(place);
   for (auto at = begin; at != end; ++at) {
     if (at->second.number != ticket) continue;
+    at->second.reader->tickets_.fetch_sub(1, std::memory_order_relaxed);
     tickets_.erase(at);
     return;
   }
@@ -81,6 +97,7 @@ uint64_t NoticeBoard::take(Place place, const NoticeReader* own, std::vector<Tic
   const std::lock_guard lock(mutex_);
   const auto [begin, end] = tickets_.equal_range(place);
   for (auto at = begin; at != end; ++at) {
+    at->second.reader->tickets_.fetch_sub(1, std::memory_order_relaxed);
     if (at->second.reader.get() == own) {
       own_ticket = at->second.number;
     } else {

@@ -8,9 +8,12 @@
 //   more than what it has waited for; it has no other bound.
 // - The board's lock guards the places, a reader's own lock its list. No lock is held while another is taken, or while a reader is
 //   woken.
-// - Once close() has returned, nobody wakes the reader any more; whoever still holds it finds it closed.
+// - Once end() has returned, nobody wakes the reader any more; whoever still holds it finds it ended.
 #pragma once
 
+#include <sched.h>
+
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -18,6 +21,8 @@
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "core/clock.h"
 
 namespace sip_async::core {
 
@@ -40,6 +45,12 @@ class NoticeReader {
   virtual ~NoticeReader() = default;
   // Takes all there is, in the order in which it came. By the thread that reads.
   std::vector<Notice> take();
+  // Whether it holds a ticket. Any thread may have taken the last one meanwhile.
+  bool waits() const { return tickets_.load(std::memory_order_relaxed) != 0; }
+  // Looks for up to `most_ns` whether something comes, before the thread takes the way through the kernel; nobody wakes it
+  // meanwhile. False when nothing came, or `has_other_work()` says that there is something else to do. By the thread that reads.
+  template <class HasOtherWork>
+  bool look_out(uint64_t most_ns, HasOtherWork&& has_other_work);
 
  protected:
   // Makes the thread take, now or once more than it needed to. By any thread, before end() has returned.
@@ -50,11 +61,19 @@ class NoticeReader {
  private:
   friend class NoticeBoard;
   void tell(Notice notice);
+  // Both return whether there is something to take.
+  bool begin_look_out();
+  bool end_look_out();
 
-  // Guards notices_ and ended_.
+  // How many tickets it holds. Written under the board's lock, read by waits(), which wants no more than a hint; relaxed.
+  std::atomic<uint32_t> tickets_{0};
+  // Whether notices_ holds something. Written under list_mutex_, read by look_out() without it, whose end takes the lock; relaxed.
+  std::atomic<bool> has_notices_{false};
+  // Guards notices_, ended_ and looks_out_.
   std::mutex list_mutex_;
   std::vector<Notice> notices_;
   bool ended_ = false;
+  bool looks_out_ = false;
   // Held while wake() runs, apart from the other lock: the thread that was woken must not wait for the end of that.
   std::mutex wake_mutex_;
   bool wakes_ = true;
@@ -102,5 +121,17 @@ class NoticeBoard {
   std::unordered_multimap<std::u16string, Ticket, Hash, Equal> tickets_;
   uint64_t last_ = kNoTicket;
 };
+
+template <class HasOtherWork>
+bool NoticeReader::look_out(uint64_t most_ns, HasOtherWork&& has_other_work) {
+  if (begin_look_out()) return true;
+  const uint64_t until_ns = now_ns() + most_ns;
+  do {
+    // Not a loop that holds the processor: the thread that would raise the next often waits for this very one.
+    sched_yield();
+  } while (!has_notices_.load(std::memory_order_relaxed) && waits() && !has_other_work() &&
+           now_ns() < until_ns);
+  return end_look_out();
+}
 
 }  // namespace sip_async::core

@@ -106,13 +106,24 @@ void NoticeListener::on_woken(void* context) {
   napi_value resource = nullptr;
   napi_get_reference_value(self->env_, self->on_notice_, &callback);
   napi_get_global(self->env_, &resource);
-  // One for the whole turn: all are told before any of them goes on.
-  napi_callback_scope callback_scope = nullptr;
-  if (napi_open_callback_scope(self->env_, resource, self->async_context_, &callback_scope) == napi_ok) {
+  for (uint32_t turn = 1;; ++turn) {
+    self->waited_briefly_ = core::now_ns() - self->empty_since_ns_ < kBriefNs;
+    // One for the whole turn: all are told before any of them goes on.
+    napi_callback_scope callback_scope = nullptr;
+    if (napi_open_callback_scope(self->env_, resource, self->async_context_, &callback_scope) != napi_ok)
+      break;
     self->deliver(callback);
     napi_close_callback_scope(self->env_, callback_scope);
+    self->empty_since_ns_ = core::now_ns();
+    // What a lookout has found wakes nobody, and is told here.
+    if (turn == kTurnsPerWake || !self->look_out_for_more()) break;
   }
   napi_close_handle_scope(self->env_, scope);
+}
+
+bool NoticeListener::look_out_for_more() {
+  const auto has_other_work = [this] { return !loop_wake_.loop_would_sleep(); };
+  return waited_briefly_ && waits() && look_out(kLookOutNs, has_other_work);
 }
 
 void NoticeListener::deliver(napi_value on_notice) {
