@@ -33,7 +33,7 @@ class NoticeListener : public core::NoticeReader, public std::enable_shared_from
   static constexpr uint64_t kLookOutNs = 20'000;
   static constexpr uint64_t kBriefNs = 30'000;
   // Turns, with a lookout between them, before the loop gets its turn: timers are not looked at meanwhile.
-  static constexpr uint32_t kTurnsPerWake = 8;
+  static constexpr uint32_t kTurnsPerWake = 16;
 
   static void on_wake(napi_env env, napi_value callback, void* context, void* data);
   static void on_woken(void* context);
