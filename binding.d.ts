@@ -254,4 +254,25 @@ export interface Binding {
   sharedScan(table: number, part: number): (string | number | boolean | Buffer)[];
   /** In the order of constants.shared.stats. */
   sharedStats(table: number, out: Float64Array): void;
+
+  /**
+   * Notices: what is raised at a place is told to all who wait there, in every thread of the process. A place is any text; a lone
+   * surrogate counts as itself.
+   *
+   * Listens for this environment and returns the listener's number, from 1. `onNotice` is called for each ticket that was told:
+   * with the data as it was handed to noticeRaise, or a Uint8Array of our own, and whether it is packed. It does not keep the event
+   * loop alive. Throws where Node refuses.
+   */
+  noticeListen(onNotice: (ticket: number, data: NoticeData, isPacked: boolean) => void): number;
+  /** The ticket that the listener waits with at this place: the same until it is told or given back. */
+  noticeAwait(listener: number, place: string): number;
+  /** Gives a ticket back. */
+  noticeForget(place: string, ticket: number): void;
+  /**
+   * Tells all who wait at this place, but the listener itself (0: there is none), whose ticket is returned; 0 when it has none. That
+   * ticket counts as told.
+   */
+  noticeRaise(listener: number, place: string, data: NoticeData, isPacked: boolean): number;
 }
+
+export type NoticeData = undefined | null | boolean | number | string | Uint8Array;

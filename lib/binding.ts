@@ -4,7 +4,7 @@ import type { Binding } from '../binding.d.ts';
 import { makeError } from './errors.ts';
 
 /** Layout and meaning of what crosses the boundary; the addon has the same number or is not used. */
-const BINDING_VERSION = 9;
+const BINDING_VERSION = 10;
 
 function load(): Binding {
   const require = createRequire(import.meta.url);

@@ -165,7 +165,7 @@ export class Proxy {
    * Tells all who wait for an event (`waitForEvent` of `sip-async/ops`) in any thread of the process, also in those of another
    * proxy; the same as `raise` of `sip-async/ops`, which a route can call.
    *
-   * @param data anything that `structuredClone` takes
+   * @param data as that takes it
    * @throws TypeError when the name or the key is no string, or the data cannot be copied; nobody was told then
    */
   raise(name: string, key: string, data?: unknown): void {

@@ -21,7 +21,8 @@ function installAlone(): string {
   const target = join(folder, 'node_modules/sip-async');
   mkdirSync(target, { recursive: true });
   for (const name of ['package.json', 'dist']) cpSync(join(root, name), join(target, name), { recursive: true });
-  for (const name of ['undici', 'lru-cache']) symlinkSync(join(root, 'node_modules', name), join(dirname(target), name));
+  symlinkSync(join(root, 'build'), join(target, 'build'));
+  for (const name of ['undici', 'lru-cache', 'node-gyp-build']) symlinkSync(join(root, 'node_modules', name), join(dirname(target), name));
   return folder;
 }
 

@@ -1,52 +1,24 @@
-import { BroadcastChannel } from 'node:worker_threads';
+import { native } from '../binding.ts';
 import { checkText } from '../tm/arguments.ts';
+import { pack, unpack } from './event-data.ts';
+import type { Parcel } from './event-data.ts';
 import { makeOperation, onAbort, stoppedBy } from './operation.ts';
 import type { Operation } from './operation.ts';
 
-/** What one thread tells the others. */
-interface Raised {
-  readonly name: string;
-  readonly key: string;
-  readonly data: unknown;
-  /** When it was raised, by the clock that all threads of the process share, in ns. */
-  readonly atNs: bigint;
-}
+type Tell = (data: unknown) => void;
 
-interface Waiter {
-  /** When it began to wait, by the same clock. */
-  readonly sinceNs: bigint;
-  readonly tell: (data: unknown) => void;
-}
-
-// The number is that of the message's form: another version of the package in the same process may have another.
-const CHANNEL = 'sip-async.events.1';
-
-/** Waiters of this thread, by name and key. */
-const waiting = new Map<string, Set<Waiter>>();
+/** Waiters of this thread by the ticket that they share: who waits for one event from between the same two raises of it. */
+const waiting = new Map<number, Set<Tell>>();
 let waiters = 0;
-let channel: BroadcastChannel | undefined;
+/** Of the addon; 0 until somebody waits in this thread. */
+let listener = 0;
 
 // The length tells where the name ends, whatever characters both have.
 const placeOf = (name: string, key: string) => `${name.length}:${name}${key}`;
 
-/** From here on this thread hears what others raise: the channel is known to them when its constructor returns. */
-function openChannel(): BroadcastChannel {
-  if (channel === undefined) {
-    channel = new BroadcastChannel(CHANNEL);
-    channel.onmessage = (event) => tell((event as { data: Raised }).data);
-    // Who waits for an event alone does not keep the process or the thread alive.
-    channel.unref();
-  }
-  return channel;
-}
-
-function tell({ name, key, data, atNs }: Raised): void {
-  const place = placeOf(name, key);
-  for (const waiter of waiting.get(place) ?? []) {
-    // One that came while the message was on its way waits for the next.
-    if (waiter.sinceNs > atNs) continue;
-    waiter.tell(structuredClone(data));
-  }
+/** Tells all who hold a ticket; nobody does when they gave up while it was on its way. */
+function tellAll(ticket: number, parcel: Parcel): void {
+  for (const tell of waiting.get(ticket) ?? []) tell(unpack(parcel));
 }
 
 /**
@@ -66,27 +38,26 @@ export function waitForEvent<T = unknown>(name: string, key: string): Operation<
   return makeOperation(
     (signal) =>
       new Promise<T>((resolve, reject) => {
-        openChannel();
-        const others = waiting.get(place) ?? new Set<Waiter>();
-        waiting.set(place, others);
+        listener ||= native.noticeListen((ticket, data, isPacked) => tellAll(ticket, { data, isPacked }));
+        const ticket = native.noticeAwait(listener, place);
+        const others = waiting.get(ticket) ?? new Set<Tell>();
+        waiting.set(ticket, others);
         const leave = () => {
           waiters -= 1;
-          others.delete(waiter);
-          if (others.size === 0) waiting.delete(place);
+          others.delete(tell);
+          if (others.size === 0) waiting.delete(ticket);
           stopListening();
         };
-        const waiter: Waiter = {
-          sinceNs: process.hrtime.bigint(),
-          tell: (data) => {
-            leave();
-            resolve(data as T);
-          },
+        const tell: Tell = (data) => {
+          leave();
+          resolve(data as T);
         };
         const stopListening = onAbort(signal, () => {
           leave();
+          if (others.size === 0) native.noticeForget(place, ticket);
           reject(stoppedBy(signal));
         });
-        others.add(waiter);
+        others.add(tell);
         waiters += 1;
       }),
   );
@@ -101,20 +72,21 @@ export function waitForEvent<T = unknown>(name: string, key: string): Operation<
  * order. How many were told is not returned: other threads hear of it when they come round to it, and who waits there may give
  * up before.
  *
- * @param data anything that `structuredClone` takes
+ * @param data anything that `structuredClone` copies by itself: no shared memory, no WebAssembly module, and none of the classes
+ *   of Node that it carries, as `Blob` or `KeyObject`
  * @throws TypeError when the name or the key is no string, or the data cannot be copied; nobody was told then
  */
 export function raise(name: string, key: string, data?: unknown): void {
   checkText(name, 'name');
   checkText(key, 'key');
-  const raised: Raised = { name, key, data, atNs: process.hrtime.bigint() };
+  let parcel: Parcel;
   try {
-    // Before anyone here is told: data that cannot be copied must reach nobody.
-    openChannel().postMessage(raised);
+    parcel = pack(data);
   } catch (cause) {
     throw new TypeError(`data: ${cause instanceof Error ? cause.message : 'cannot be copied'}`, { cause });
   }
-  tell(raised);
+  const ticket = native.noticeRaise(listener, placeOf(name, key), parcel.data, parcel.isPacked);
+  if (ticket !== 0) tellAll(ticket, parcel);
 }
 
 /** How many wait for an event in this thread. */

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "node/exceptions.h"
 #include "sip/stand_in.h"
 
 namespace sip_async::node {
@@ -11,16 +12,6 @@ using core::Status;
 using core::Task;
 
 namespace {
-
-// An exception that escaped the script's own catching would be swallowed by Node here; it is handed on as an uncaught one.
-void surface_exception(napi_env env) {
-  bool pending = false;
-  napi_value exception = nullptr;
-  if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
-      napi_get_and_clear_last_exception(env, &exception) == napi_ok) {
-    napi_fatal_exception(env, exception);
-  }
-}
 
 // False in an environment that is ending: nothing of the script can run there any more.
 bool can_run_script(napi_env env) {

@@ -1,4 +1,4 @@
-// What belongs to one JavaScript environment: its channels, by number.
+// What belongs to one JavaScript environment: its channels and listeners, by number.
 #pragma once
 
 #include <node_api.h>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "node/channel.h"
+#include "node/notice_listener.h"
 
 namespace sip_async::node {
 
@@ -33,8 +34,19 @@ class Environment {
     if (number < channels_.size()) channels_[number].reset();
   }
 
+  // Listeners are numbered from 1. They are open for as long as the environment is there.
+  uint32_t add(std::shared_ptr<NoticeListener> listener) {
+    listeners_.push_back(std::move(listener));
+    return static_cast<uint32_t>(listeners_.size());
+  }
+  // nullptr for 0.
+  std::shared_ptr<NoticeListener> listener(uint32_t number) {
+    return number - 1 < listeners_.size() ? listeners_[number - 1] : nullptr;
+  }
+
  private:
   std::vector<std::shared_ptr<Channel>> channels_;
+  std::vector<std::shared_ptr<NoticeListener>> listeners_;
 };
 
 // A function of the export table.
@@ -53,6 +65,7 @@ extern const std::vector<Export> kTaskExports;
 extern const std::vector<Export> kRelayExports;
 extern const std::vector<Export> kStreamExports;
 extern const std::vector<Export> kOperationExports;
+extern const std::vector<Export> kNoticeExports;
 napi_value make_constants(napi_env env);
 
 }  // namespace sip_async::node

@@ -1,6 +1,7 @@
 #include "node/loop_poll.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 
 #include <cstdlib>
 
@@ -23,6 +24,9 @@ struct Libuv {
   void (*close)(void* handle, void (*callback)(void*)) = nullptr;
   void (*ref)(void* handle) = nullptr;
   void (*unref)(void* handle) = nullptr;
+  uv_loop_s* (*get_loop)(const void* handle) = nullptr;
+  int (*backend_fd)(const uv_loop_s* loop) = nullptr;
+  int (*backend_timeout)(const uv_loop_s* loop) = nullptr;
   bool found = false;
 
   Libuv() {
@@ -31,7 +35,8 @@ struct Libuv {
     found = look("uv_handle_size", handle_size) && look("uv_handle_get_data", handle_get_data) &&
             look("uv_handle_set_data", handle_set_data) && look("uv_poll_init", poll_init) &&
             look("uv_poll_start", poll_start) && look("uv_poll_stop", poll_stop) && look("uv_close", close) &&
-            look("uv_ref", ref) && look("uv_unref", unref);
+            look("uv_ref", ref) && look("uv_unref", unref) && look("uv_handle_get_loop", get_loop) &&
+            look("uv_backend_fd", backend_fd) && look("uv_backend_timeout", backend_timeout);
   }
   template <class Function>
   static bool look(const char* name, Function& out) {
@@ -84,6 +89,13 @@ void LoopPoll::stop() {
 
 void LoopPoll::ref(bool on) {
   on ? libuv().ref(handle_) : libuv().unref(handle_);
+}
+
+bool LoopPoll::loop_would_sleep() const {
+  const uv_loop_s* loop = libuv().get_loop(handle_);
+  if (libuv().backend_timeout(loop) == 0) return false;
+  pollfd events{libuv().backend_fd(loop), POLLIN, 0};
+  return poll(&events, 1, 0) == 0;
 }
 
 void LoopPoll::on_closed(void* handle) {

@@ -1,6 +1,6 @@
 // Watches a socket on the environment's own event loop through libuv's uv_poll.
 //
-// node-api-headers has no uv.h, and the five functions that are needed have had the same signatures since libuv 1.19, so
+// node-api-headers has no uv.h, and the functions that are needed have had the same signatures since libuv 1.19, so
 // they are looked up in the process by name instead: the addon builds without libuv's header and loads without its
 // library. Where they are not found, start() says so, and the receiver is woken by the stand-in thread instead.
 #pragma once
@@ -18,6 +18,8 @@ class LoopPoll {
   // No call of the callback after this. The object frees itself once the loop has let go of it.
   void stop();
   void ref(bool on);
+  // Whether the loop has nothing to do but wait. On the loop; it costs a system call.
+  bool loop_would_sleep() const;
 
  private:
   LoopPoll() = default;

@@ -37,6 +37,8 @@ class LoopWake {
     [[maybe_unused]] const ssize_t taken = read(fd_, &count, sizeof count);
   }
 
+  // As LoopPoll's.
+  bool loop_would_sleep() const { return poll_->loop_would_sleep(); }
   void ref(bool on) { poll_->ref(on); }
   void stop() {
     if (poll_ != nullptr) poll_->stop();
