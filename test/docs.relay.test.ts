@@ -58,8 +58,9 @@ describe('docs/relay.md', () => {
     callees[0]!.on('INVITE', [180, 200]);
     await run('A proxy');
     const call = invite();
-    expect((await call.final()).header('record-route')).not.toBe('');
+    const final = await call.final();
     expect(statuses(call)).toEqual([100, 180, 200]);
+    expect(final.header('record-route')).not.toBe('');
     await callees[0]!.request('ACK');
   });
 
