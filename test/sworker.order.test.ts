@@ -184,15 +184,20 @@ describe('replies', () => {
       onreplyRoute: { REPLY(msg) { post(msg.callId, [msg.status, shv.inc('reply'), msg.sworkerActive()]); } },`);
     const statuses = [180, 181, 182, 183, 199, 486];
     callee.on('INVITE', statuses);
-    const calls = Array.from({ length: 40 }, (_, i) => running.client.request({ callId: `replied-${i}`, autoAck: true }));
-    for (const call of calls) {
-      expect((await call.final()).status).toBe(486);
-      expect(call.responses.map(({ status }) => status).filter((status) => status !== 100)).toEqual(statuses);
-    }
-    await eventually(() => calls.every(({ request }) => board.of(request.callId).length === statuses.length));
-    for (const { request } of calls) {
-      const seen = (board.of(request.callId) as [number, number, boolean][]).sort((a, b) => a[1] - b[1]);
-      expect(seen.map(([status, , inTask]) => [status, inTask])).toEqual(statuses.map((status) => [status, true]));
+    // Often: a worker leaves the lane of a call while other replies still gather in its batch, which is over soon.
+    for (let round = 0; round < 25; round += 1) {
+      const calls = Array.from({ length: 40 }, (_, i) =>
+        running.client.request({ callId: `replied-${round}-${i}`, autoAck: true }),
+      );
+      for (const call of calls) {
+        expect((await call.final()).status).toBe(486);
+        expect(call.responses.map(({ status }) => status).filter((status) => status !== 100)).toEqual(statuses);
+      }
+      await eventually(() => calls.every(({ request }) => board.of(request.callId).length === statuses.length));
+      for (const { request } of calls) {
+        const seen = (board.of(request.callId) as [number, number, boolean][]).sort((a, b) => a[1] - b[1]);
+        expect(seen.map(([status, , inTask]) => [status, inTask])).toEqual(statuses.map((status) => [status, true]));
+      }
     }
     await callsEnd(running.proxy);
   });

@@ -416,6 +416,9 @@ void Channel::call_batch(napi_value callback, bool own_scope) {
     surface_exception(env_);
   }
   settle(started);
+  // Another thread may have the next message of a call the moment its lane is left, and must not overtake what gathers here.
+  sends.reset();
+  leave_lanes();
   count_ = 0;
   add_follow_ups();
 }

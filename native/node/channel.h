@@ -127,6 +127,8 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   void follow_launches(uint32_t held);
   void add_follow_ups();
   void leave_held(uint32_t held);
+  // Behind the end of a batch: the lanes of the messages whose last run was in it.
+  void leave_lanes();
   template <class Action>
   void within_held(uint32_t held, Action&& action);
   // As records_held_, of a task of the present batch.
@@ -178,6 +180,7 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
     uint32_t runs;
   };
   std::vector<Held> held_;
+  std::vector<core::Task> lanes_to_leave_;
   // For each record of the batch: number + 1 of what it holds, 0 for nothing.
   std::vector<uint32_t> records_held_;
   // What is to run behind the present batch: it has begun.

@@ -62,7 +62,12 @@ uint32_t Channel::held_by(Task task) const {
 
 void Channel::leave_held(uint32_t held) {
   if (held == 0 || --held_[held - 1].runs != 0) return;
-  transactions().leave_lane(held_[held - 1].raw);
+  lanes_to_leave_.push_back(held_[held - 1].raw);
+}
+
+void Channel::leave_lanes() {
+  for (const Task raw : lanes_to_leave_) transactions().leave_lane(raw);
+  lanes_to_leave_.clear();
 }
 
 void Channel::take_fresh(Task fresh) {

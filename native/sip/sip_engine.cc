@@ -87,6 +87,8 @@ uint32_t SipEngine::read_for(uint32_t socket) {
   const uint32_t count = transport_.socket(socket).receive(stand_in_batch_);
   // Before the first of them is handed on: who holds a task of this batch finds it counted.
   transport_.counters.stood_in.fetch_add(count, std::memory_order_relaxed);
+  // Nothing that these lead to overtakes what their receiver has sent before.
+  if (count != 0) transport_.batch(receiver_of(socket)).flush();
   for (uint32_t i = 0; i < count; ++i) {
     const Incoming incoming{stand_in_batch_.data(i), stand_in_batch_.size(i),
                             Hop{Address::of(stand_in_batch_.from(i)), 0, static_cast<uint16_t>(socket)},

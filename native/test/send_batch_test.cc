@@ -239,6 +239,22 @@ TEST_CASE("what a call has sent leaves before others may answer it, and only the
   CHECK(bed.batch().waits());
 }
 
+TEST_CASE("what the stand-in sends does not overtake what its receiver has gathered") {
+  Bed bed;
+  const uint32_t receiver = bed.engine.receiver_of(0);
+  SendScope scope(bed.out(), bed.out().batch(receiver));
+  bed.send("gathered", bed.peer.address());
+  std::thread([&] { CHECK(bed.engine.read_for(0) == 0); }).join();
+  CHECK(bed.out().batch(receiver).waits());  // there was nothing to read
+  // Refused, and answered by whoever reads it.
+  const std::string cancel = test::numbered(1, "CANCEL").text();
+  bed.peer.send(cancel, bed.out().socket(0).local());
+  REQUIRE(test::readable_within(bed.out().socket(0), test::kReplyMs));
+  std::thread([&] { CHECK(bed.engine.read_for(0) == 1); }).join();
+  CHECK(bed.peer.receive() == "gathered");
+  bed.peer.expect(481);
+}
+
 TEST_CASE("one adds while others flush: nothing is lost or doubled, and the order stays") {
   Bed bed;
   const uint64_t messages = test::rounds(20'000);
