@@ -194,7 +194,9 @@ void TransactionLayer::before_suspension(Task task) {
   if (!is_message(task)) return;
   send_trying(task);
   const Slot& slot = slots_.at(task.index);
-  if ((slot.trying & (kTryingSent | kProvisionalSent)) == 0) return;
+  // Before a failure route, what its branches have answered was sent on.
+  const bool has_failed = slot.route_type == static_cast<uint8_t>(RouteType::kFailure);
+  if ((slot.trying & (kTryingSent | kProvisionalSent)) == 0 && !has_failed) return;
   // The final reply of whoever has the call next must not overtake what waits in this thread's batch.
   const auto entry = static_cast<Entry>(slot.entry.load(std::memory_order_relaxed));
   const bool ends_by_handle = entry == Entry::kSuspendTimeout || entry == Entry::kOperation;

@@ -205,8 +205,8 @@ TEST_CASE(
 
 TEST_CASE("what a call has sent leaves before others may answer it, and only then") {
   Bed bed;
-  const auto receive = [&](uint64_t number) {
-    bed.peer.send(test::numbered(number).text(), bed.out().socket(0).local());
+  const auto receive = [&](uint64_t number, const char* method = "INVITE") {
+    bed.peer.send(test::numbered(number, method).text(), bed.out().socket(0).local());
     REQUIRE(test::readable_within(bed.out().socket(0), test::kReplyMs));
     sip::Task task{};
     bed.engine.read(0, [&](sip::Task fresh) { task = fresh; });
@@ -223,6 +223,17 @@ TEST_CASE("what a call has sent leaves before others may answer it, and only the
   CHECK(!bed.batch().waits());
   bed.peer.expect(100);
   bed.peer.expect(100);
+
+  // Before a failure route replies of its branches have been sent on, which nobody has noted down.
+  for (const auto type : {sip::RouteType::kRequest, sip::RouteType::kFailure}) {
+    const sip::Task task = receive(static_cast<uint64_t>(type) + 10, "OPTIONS");
+    bed.engine.engine().slots().at(task.index).route_type = static_cast<uint8_t>(type);
+    bed.send("sent on", bed.peer.address());
+    CHECK(layer.suspend_until(task, 5, 1, 0, 0, kThread) == core::Status::kOk);
+    CHECK(bed.batch().waits() == (type == sip::RouteType::kRequest));
+    bed.out().flush();
+    CHECK(bed.peer.receive() == "sent on");
+  }
 
   // A data task has sent nothing, whatever its slot was before.
   const sip::Task dropped = receive(3);
