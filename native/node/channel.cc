@@ -200,7 +200,7 @@ void Channel::on_woken(void* context) {
       break;
     }
     core::WorkerGroup& group = self->engine().engine().group(static_cast<uint32_t>(self->place_.group));
-    self->has_looked_out_ = !group.look_out(kLookOutNs, self->scheduled_);
+    self->has_looked_out_ = !group.look_out(LoopWake::kLookOutNs, self->scheduled_);
   }
   napi_close_handle_scope(self->env_, scope);
 }
@@ -265,7 +265,7 @@ bool Channel::wants_to_look_out() {
 // A wait that was short is a sign that the next will be.
 void Channel::note_work() {
   if (empty_since_ns_ == 0) return;
-  waited_briefly_ = core::now_ns() - empty_since_ns_ < kBriefNs;
+  waited_briefly_ = core::now_ns() - empty_since_ns_ < LoopWake::kBriefNs;
   empty_since_ns_ = 0;
   has_looked_out_ = false;
 }

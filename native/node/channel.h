@@ -100,10 +100,6 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   static constexpr uint32_t kRoundsPerTurn = 4;
   // Turns, with a lookout between them, before the loop gets its turn again.
   static constexpr uint32_t kTurnsPerWake = 4;
-  // A worker looks out for so long before it sleeps, if it last had something to do again within the second time. To sleep and to
-  // be woken takes longer than most such waits, and the processor's time of both threads.
-  static constexpr uint64_t kLookOutNs = 20'000;
-  static constexpr uint64_t kBriefNs = 30'000;
   // Batches read from the socket before the loop gets its turn again.
   static constexpr uint32_t kReadsPerTurn = 2;
 

@@ -14,6 +14,11 @@ namespace sip_async::node {
 
 class LoopWake {
  public:
+  // A thread looks out for so long before it sleeps in its loop, if what it last had to do came within the second time. To sleep
+  // and to be woken takes longer than most such waits, and the processor's time of both threads.
+  static constexpr uint64_t kLookOutNs = 20'000;
+  static constexpr uint64_t kBriefNs = 30'000;
+
   ~LoopWake() { stop(); }
 
   // False where the loop cannot be had.

@@ -107,7 +107,7 @@ void NoticeListener::on_woken(void* context) {
   napi_get_reference_value(self->env_, self->on_notice_, &callback);
   napi_get_global(self->env_, &resource);
   for (uint32_t turn = 1;; ++turn) {
-    self->waited_briefly_ = core::now_ns() - self->empty_since_ns_ < kBriefNs;
+    self->waited_briefly_ = core::now_ns() - self->empty_since_ns_ < LoopWake::kBriefNs;
     // One for the whole turn: all are told before any of them goes on.
     napi_callback_scope callback_scope = nullptr;
     if (napi_open_callback_scope(self->env_, resource, self->async_context_, &callback_scope) != napi_ok)
@@ -123,7 +123,7 @@ void NoticeListener::on_woken(void* context) {
 
 bool NoticeListener::look_out_for_more() {
   const auto has_other_work = [this] { return !loop_wake_.loop_would_sleep(); };
-  return waited_briefly_ && waits() && look_out(kLookOutNs, has_other_work);
+  return waited_briefly_ && waits() && look_out(LoopWake::kLookOutNs, has_other_work);
 }
 
 void NoticeListener::deliver(napi_value on_notice) {

@@ -28,10 +28,6 @@ class NoticeListener : public core::NoticeReader, public std::enable_shared_from
   bool open(napi_env env, napi_value on_notice);
 
  private:
-  // It looks out for so long before it goes back to its loop, if what came last had been waited for no longer than the second time
-  // and the loop has nothing else to do. As with workers (Channel), the way through the kernel takes longer than most such waits.
-  static constexpr uint64_t kLookOutNs = 20'000;
-  static constexpr uint64_t kBriefNs = 30'000;
   // Turns, with a lookout between them, before the loop gets its turn: timers are not looked at meanwhile.
   static constexpr uint32_t kTurnsPerWake = 16;
 
