@@ -3,6 +3,7 @@
 
 #include "node/args.h"
 #include "node/environment.h"
+#include "node/text.h"
 
 namespace sip_async::node {
 
@@ -10,30 +11,6 @@ namespace {
 
 using core::NoticeBoard;
 using core::NoticeData;
-
-// The code units of a string, so that no two texts read as one. Most fit: read with one call and without an allocation.
-class Units {
- public:
-  Units(napi_env env, napi_value value) {
-    size_t length = 0;
-    if (napi_get_value_string_utf16(env, value, buffer_, std::size(buffer_), &length) != napi_ok) length = 0;
-    view_ = {buffer_, length};
-    if (length + 1 < std::size(buffer_)) return;
-    napi_get_value_string_utf16(env, value, nullptr, 0, &length);
-    long_.resize(length);
-    napi_get_value_string_utf16(env, value, long_.data(), length + 1, &length);
-    view_ = long_;
-  }
-  Units(const Units&) = delete;
-  Units& operator=(const Units&) = delete;
-
-  std::u16string_view view() const { return view_; }
-
- private:
-  char16_t buffer_[256];
-  std::u16string long_;
-  std::u16string_view view_;
-};
 
 void read_text(std::u16string_view units, NoticeData& out) {
   // A string that has no need of two bytes a character is one that V8 keeps in one.
@@ -62,7 +39,7 @@ NoticeData read_data(napi_env env, napi_value value, bool is_packed) {
     out.form = NoticeData::Form::kNumber;
     napi_get_value_double(env, value, &out.number);
   } else if (type == napi_string) {
-    read_text(Units(env, value).view(), out);
+    read_text(Utf16(env, value).view(), out);
   } else if (type == napi_object) {
     void* data = nullptr;
     size_t length = 0;
@@ -92,12 +69,12 @@ napi_value await(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const auto listener = Environment::of(env).listener(args.u32(0));
   if (listener == nullptr) return make_ticket(env, NoticeBoard::kNoTicket);
-  return make_ticket(env, NoticeListener::board().await(Units(env, args[1]).view(), listener));
+  return make_ticket(env, NoticeListener::board().await(Utf16(env, args[1]).view(), listener));
 }
 
 napi_value forget(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
-  NoticeListener::board().forget(Units(env, args[0]).view(), static_cast<uint64_t>(args.number(1)));
+  NoticeListener::board().forget(Utf16(env, args[0]).view(), static_cast<uint64_t>(args.number(1)));
   return nullptr;
 }
 
@@ -105,7 +82,7 @@ napi_value raise(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
   const auto own = Environment::of(env).listener(args.u32(0));
   std::vector<NoticeBoard::Ticket> others;
-  const uint64_t own_ticket = NoticeListener::board().take(Units(env, args[1]).view(), own.get(), others);
+  const uint64_t own_ticket = NoticeListener::board().take(Utf16(env, args[1]).view(), own.get(), others);
   if (!others.empty()) {
     const auto data = std::make_shared<const NoticeData>(read_data(env, args[2], args.boolean(3)));
     for (const NoticeBoard::Ticket& other : others) NoticeBoard::tell(other, data);

@@ -7,6 +7,7 @@
 #include "node/args.h"
 #include "node/environment.h"
 #include "node/shared_tables.h"
+#include "node/text.h"
 
 namespace sip_async::node {
 
@@ -15,31 +16,6 @@ namespace {
 using core::SharedOutcome;
 using core::SharedTable;
 using core::SharedValue;
-
-// Most keys and texts fit: read with one call and without an allocation.
-class Text {
- public:
-  Text(napi_env env, napi_value value) {
-    size_t length = 0;
-    if (napi_get_value_string_utf8(env, value, buffer_, sizeof buffer_, &length) != napi_ok) length = 0;
-    view_ = {buffer_, length};
-    // Cut texts end at a character, which has up to four bytes, and with a zero.
-    if (length + 5 <= sizeof buffer_) return;
-    napi_get_value_string_utf8(env, value, nullptr, 0, &length);
-    long_.resize(length);
-    napi_get_value_string_utf8(env, value, long_.data(), length + 1, &length);
-    view_ = long_;
-  }
-  Text(const Text&) = delete;
-  Text& operator=(const Text&) = delete;
-
-  std::string_view view() const { return view_; }
-
- private:
-  char buffer_[512];
-  std::string long_;
-  std::string_view view_;
-};
 
 // Writes as many of the figures as there is room for.
 void write_figures(napi_env env, napi_value array, std::initializer_list<double> figures) {
@@ -76,7 +52,7 @@ bool read_value(napi_env env, napi_value from, const SharedTable& table, size_t 
     size_t units = 0;
     napi_get_value_string_utf16(env, from, nullptr, 0, &units);
     if (!table.could_hold(key_bytes, units)) return false;  // in UTF-8 it is no shorter
-    out = SharedValue::of_text(std::string(Text(env, from).view()));
+    out = SharedValue::of_text(std::string(Utf8(env, from).view()));
   } else {
     void* data = nullptr;
     size_t length = 0;
@@ -131,20 +107,20 @@ napi_value get(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   SharedTable* table = table_of(args);
   if (table == nullptr) return make_null(env);
-  return make_value(env, table->get(Text(env, args[1]).view(), core::now_ns()));
+  return make_value(env, table->get(Utf8(env, args[1]).view(), core::now_ns()));
 }
 
 napi_value has(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   SharedTable* table = table_of(args);
-  return make_bool(env, table != nullptr && table->has(Text(env, args[1]).view(), core::now_ns()));
+  return make_bool(env, table != nullptr && table->has(Utf8(env, args[1]).view(), core::now_ns()));
 }
 
 napi_value set(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
   SharedTable* table = table_of(args);
   if (table == nullptr) return make_bool(env, false);
-  const Text key(env, args[1]);
+  const Utf8 key(env, args[1]);
   SharedValue value;
   if (!read_value(env, args[2], *table, key.view().size(), value)) {
     // What is there already is not replaced in any case, so it is not the length that refuses.
@@ -164,7 +140,7 @@ napi_value inc(napi_env env, napi_callback_info info) {
   SharedTable* table = table_of(args);
   if (table == nullptr) return make_null(env);
   double sum = 0;
-  const SharedOutcome outcome = table->inc(Text(env, args[1]).view(), args.number(2), core::now_ns(),
+  const SharedOutcome outcome = table->inc(Utf8(env, args[1]).view(), args.number(2), core::now_ns(),
                                            expire_ms_of(args.number(3)), sum);
   return outcome == SharedOutcome::kOk ? make_double(env, sum) : make_null(env);
 }
@@ -172,7 +148,7 @@ napi_value inc(napi_env env, napi_callback_info info) {
 napi_value erase(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   SharedTable* table = table_of(args);
-  return make_bool(env, table != nullptr && table->erase(Text(env, args[1]).view(), core::now_ns()));
+  return make_bool(env, table != nullptr && table->erase(Utf8(env, args[1]).view(), core::now_ns()));
 }
 
 napi_value clear(napi_env env, napi_callback_info info) {

@@ -69,17 +69,8 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
   napi_value name;
   napi_create_string_utf8(env, "sip-async", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, nullptr, name, &async_context_);
-  if (!loop_wake_.start(env, on_woken, this)) {
-    auto* keep = new std::shared_ptr<Channel>(shared_from_this());
-    const napi_status made = napi_create_threadsafe_function(
-        env, on_batch, nullptr, name, 0, 1, keep,
-        [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<Channel>*>(held); }, this,
-        on_wake, &tsfn_);
-    if (made != napi_ok) {
-      delete keep;
-      return false;
-    }
-  }
+  const LoopWake::Woken woken = {.from_poll = on_woken, .from_function = on_wake};
+  if (!loop_wake_.start(env, "sip-async", on_batch, woken, this, shared_from_this())) return false;
   napi_add_env_cleanup_hook(env, on_environment_end, this);
   open_ = true;
   {
@@ -97,12 +88,7 @@ bool Channel::open(napi_env env, napi_value records, napi_value on_batch) {
 void Channel::wake() {
   if (scheduled_.exchange(true, std::memory_order_seq_cst)) return;
   std::lock_guard lock(mutex_);
-  if (!open_) return;
-  if (loop_wake_.is_started()) {
-    loop_wake_.wake();
-  } else {
-    napi_call_threadsafe_function(tsfn_, nullptr, napi_tsfn_nonblocking);
-  }
+  if (open_) loop_wake_.wake();
 }
 
 void Channel::listen() {
@@ -122,11 +108,7 @@ void Channel::listen() {
 }
 
 void Channel::ref(bool on) {
-  if (open_ && loop_wake_.is_started()) {
-    loop_wake_.ref(on);
-  } else if (open_) {
-    (on ? napi_ref_threadsafe_function : napi_unref_threadsafe_function)(env_, tsfn_);
-  }
+  loop_wake_.ref(env_, on);
   for (const auto& watch : watches_) {
     if (watch->poll != nullptr) watch->poll->ref(on);
   }
@@ -142,7 +124,6 @@ void Channel::close(bool environment_ends) {
     if (!open_) return;
     open_ = false;
     loop_wake_.stop();
-    if (tsfn_ != nullptr) napi_release_threadsafe_function(tsfn_, napi_tsfn_abort);
   }
   if (!environment_ends) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   sip::SipEngine& engine = *entry_->engine;
@@ -258,7 +239,7 @@ void Channel::run_rounds(napi_value callback) {
 
 bool Channel::wants_to_look_out() {
   if (empty_since_ns_ == 0) empty_since_ns_ = core::now_ns();
-  look_out_due_ = waited_briefly_ && !has_looked_out_ && loop_wake_.is_started();
+  look_out_due_ = waited_briefly_ && !has_looked_out_ && loop_wake_.has_loop();
   return look_out_due_;
 }
 

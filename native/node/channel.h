@@ -188,12 +188,10 @@ class Channel : public core::Wakeable, public std::enable_shared_from_this<Chann
   std::vector<core::Engine::Launch> launches_;
   TaskBytes task_bytes_;
 
-  // Guards loop_wake_, tsfn_ and open_ against wake() of other threads.
+  // Guards loop_wake_ and open_ against wake() of other threads.
   std::mutex mutex_;
   bool open_ = false;
   LoopWake loop_wake_;
-  // Where the loop itself cannot be had.
-  napi_threadsafe_function tsfn_ = nullptr;
   // A wake-up is on its way. Set by wake() of any thread, cleared by on_wake before it looks at the queues. Sequentially
   // consistent: a push that sees it set is seen by the look that follows the clearing.
   std::atomic<bool> scheduled_{false};

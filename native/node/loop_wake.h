@@ -1,12 +1,15 @@
 // Wakes an environment's event loop from any thread: an eventfd that the loop polls. A thread-safe function of Node-API would do
-// the same, but it writes to the loop while it holds its lock, so that the loop wakes up only to wait for that lock.
+// the same, but it writes to the loop while it holds its lock, so that the loop wakes up only to wait for that lock. It is used
+// where the loop cannot be had.
+//
+// Ground rules
+// - wake() may be called by any thread, between start() and stop(). Everything else happens on the environment's own thread.
+// - A loop that is waked several times before it comes round is told once.
 #pragma once
 
 #include <node_api.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#include <cstdint>
+#include <memory>
 
 #include "node/loop_poll.h"
 
@@ -19,42 +22,35 @@ class LoopWake {
   static constexpr uint64_t kLookOutNs = 20'000;
   static constexpr uint64_t kBriefNs = 30'000;
 
+  struct Woken {
+    // On the loop, with neither a handle scope nor a callback scope.
+    LoopPoll::Callback from_poll;
+    // What a thread-safe function calls: both scopes are open.
+    napi_threadsafe_function_call_js from_function;
+  };
+
   ~LoopWake() { stop(); }
 
-  // False where the loop cannot be had.
-  bool start(napi_env env, LoopPoll::Callback callback, void* context) {
-    fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd_ >= 0) poll_ = LoopPoll::start(env, fd_, callback, context);
-    if (poll_ == nullptr) stop();
-    return poll_ != nullptr;
-  }
-  bool is_started() const { return poll_ != nullptr; }
+  // Once. `callback` is what from_function is handed, and both are handed `context`. A thread-safe function may call after
+  // stop(), until the environment has ended: it holds `keep` so long. False, with an exception pending, where Node refuses.
+  bool start(napi_env env, const char* name, napi_value callback, const Woken& woken, void* context,
+             std::shared_ptr<void> keep);
+  // Without the loop there is no telling what else it has to do: see loop_would_sleep().
+  bool has_loop() const { return poll_ != nullptr; }
 
-  // By any thread, between start() and stop().
-  void wake() {
-    const uint64_t one = 1;
-    // It can only fail when the counter is full, and then the loop is woken all the same.
-    [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
-  }
-  // On the loop, before it looks for what it was woken for.
-  void clear() {
-    uint64_t count = 0;
-    [[maybe_unused]] const ssize_t taken = read(fd_, &count, sizeof count);
-  }
+  void wake();
+  // In from_poll, before it looks for what it was woken for.
+  void clear();
 
-  // As LoopPoll's.
+  // As LoopPoll's, while has_loop().
   bool loop_would_sleep() const { return poll_->loop_would_sleep(); }
-  void ref(bool on) { poll_->ref(on); }
-  void stop() {
-    if (poll_ != nullptr) poll_->stop();
-    poll_ = nullptr;
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
+  void ref(napi_env env, bool on);
+  void stop();
 
  private:
   int fd_ = -1;
   LoopPoll* poll_ = nullptr;
+  napi_threadsafe_function function_ = nullptr;
 };
 
 }  // namespace sip_async::node

@@ -50,34 +50,15 @@ napi_value make_value(napi_env env, const NoticeData& data) {
 
 bool NoticeListener::open(napi_env env, napi_value on_notice) {
   env_ = env;
+  const LoopWake::Woken woken = {.from_poll = on_woken, .from_function = on_wake};
+  if (!loop_wake_.start(env, "sip-async.notices", on_notice, woken, this, shared_from_this())) return false;
+  loop_wake_.ref(env, false);
   napi_value name;
   napi_create_string_utf8(env, "sip-async.notices", NAPI_AUTO_LENGTH, &name);
-  if (loop_wake_.start(env, on_woken, this)) {
-    loop_wake_.ref(false);
-  } else {
-    auto* keep = new std::shared_ptr<NoticeListener>(shared_from_this());
-    const napi_status made = napi_create_threadsafe_function(
-        env, on_notice, nullptr, name, 0, 1, keep,
-        [](napi_env, void* held, void*) { delete static_cast<std::shared_ptr<NoticeListener>*>(held); }, this,
-        on_wake, &tsfn_);
-    if (made != napi_ok) {
-      delete keep;
-      return false;
-    }
-    napi_unref_threadsafe_function(env, tsfn_);
-  }
   napi_create_reference(env, on_notice, 1, &on_notice_);
   napi_async_init(env, nullptr, name, &async_context_);
   napi_add_env_cleanup_hook(env, on_environment_end, this);
   return true;
-}
-
-void NoticeListener::wake() {
-  if (loop_wake_.is_started()) {
-    loop_wake_.wake();
-  } else {
-    napi_call_threadsafe_function(tsfn_, nullptr, napi_tsfn_nonblocking);
-  }
 }
 
 void NoticeListener::on_environment_end(void* self) {
@@ -89,7 +70,6 @@ void NoticeListener::close() {
   board().forget_all(*this);
   end();
   loop_wake_.stop();
-  if (tsfn_ != nullptr) napi_release_threadsafe_function(tsfn_, napi_tsfn_abort);
 }
 
 void NoticeListener::on_wake(napi_env env, napi_value callback, void* context, void*) {

@@ -35,7 +35,7 @@ class NoticeListener : public core::NoticeReader, public std::enable_shared_from
   static void on_woken(void* context);
   static void on_environment_end(void* self);
 
-  void wake() override;
+  void wake() override { loop_wake_.wake(); }
   void close();
   // Tells the script of all there is.
   void deliver(napi_value on_notice);
@@ -48,10 +48,8 @@ class NoticeListener : public core::NoticeReader, public std::enable_shared_from
   // When there was nothing left to tell; and whether the wait before that was short.
   uint64_t empty_since_ns_ = 0;
   bool waited_briefly_ = false;
-  // Both are touched by wake() of other threads, which end() keeps apart from close().
+  // Touched by wake() of other threads, too, which end() keeps apart from close().
   LoopWake loop_wake_;
-  // Where the loop itself cannot be had.
-  napi_threadsafe_function tsfn_ = nullptr;
 };
 
 }  // namespace sip_async::node
