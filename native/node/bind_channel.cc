@@ -28,7 +28,7 @@ napi_value open(napi_env env, napi_callback_info info) {
 template <class Action>
 napi_value with_channel(napi_env env, napi_callback_info info, Action&& action) {
   const Args<2> args(env, info);
-  if (Channel* channel = Environment::of(env).channel(args.u32(0))) action(*channel, args);
+  if (Channel* channel = channel_of(env, args)) action(*channel, args);
   return nullptr;
 }
 

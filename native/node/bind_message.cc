@@ -12,7 +12,6 @@ namespace sip_async::node {
 
 namespace {
 
-using core::Task;
 using sip::MessageIndex;
 using sip::Slice;
 using sip::StoredMessage;
@@ -79,9 +78,9 @@ bool null_when_empty(Field field) {
 
 template <size_t Count, class Read>
 bool read(napi_env env, const Args<Count>& args, Read&& read_request) {
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return false;
-  return channel->transactions().with_request(Task{args.u32(1), args.u32(2)}, args.u32(3) != 0, read_request);
+  return channel->transactions().with_request(task_of(args), args.u32(3) != 0, read_request);
 }
 
 napi_value message_string(napi_env env, napi_callback_info info) {
@@ -189,9 +188,8 @@ napi_value message_is_tame(napi_env env, napi_callback_info info) {
 
 napi_value message_is_current(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
-  return make_bool(env,
-                   channel != nullptr && channel->transactions().is_current(Task{args.u32(1), args.u32(2)}));
+  Channel* channel = channel_of(env, args);
+  return make_bool(env, channel != nullptr && channel->transactions().is_current(task_of(args)));
 }
 
 }  // namespace

@@ -12,19 +12,18 @@ using core::Task;
 
 napi_value suspend(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const uint32_t thread = channel->place().thread;
   const Status status = channel->transactions().suspend_for_operation(
-      Task{args.u32(1), args.u32(2)}, static_cast<uint64_t>(args.number(4)),
-      static_cast<uint16_t>(args.u32(3)), thread);
+      task_of(args), static_cast<uint64_t>(args.number(4)), static_cast<uint16_t>(args.u32(3)), thread);
   if (status == Status::kOk) channel->engine().operations().begin(thread);
   return make_status(env, status);
 }
 
 napi_value launch(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Bytes text(env, args[3], core::DataTasks::kMaxBytes);
   if (text.is_too_long) return make_status(env, Status::kPayloadTooLarge);
@@ -45,7 +44,7 @@ napi_value launch(napi_env env, napi_callback_info info) {
 
 napi_value take(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Task task{args.u32(1), args.u32(2)};
   return make_status(env, channel->engine().tasks().take_launch(task, channel->place().thread));
@@ -53,7 +52,7 @@ napi_value take(napi_env env, napi_callback_info info) {
 
 napi_value text_of(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   const Task task{args.u32(1), args.u32(2)};
   if (channel == nullptr || !channel->engine().tasks().is_task(task)) return make_null(env);
   const core::TaskData& data = channel->engine().tasks().data(task);
@@ -62,7 +61,7 @@ napi_value text_of(napi_env env, napi_callback_info info) {
 
 napi_value count(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return nullptr;
   channel->engine().operations().end(channel->place().thread, static_cast<core::OperationEnd>(args.u32(1)),
                                      args.boolean(2));

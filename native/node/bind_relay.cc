@@ -12,15 +12,6 @@ namespace {
 using core::Status;
 using core::Task;
 
-template <size_t Count>
-Channel* channel_of(napi_env env, const Args<Count>& args) {
-  return Environment::of(env).channel(args.u32(0));
-}
-template <size_t Count>
-Task task_of(const Args<Count>& args) {
-  return Task{args.u32(1), args.u32(2)};
-}
-
 // Arguments 3 to 10 of whatever sends a message on: ruri, destination, removed names, appended lines, body, whether it
 // records the route, failure route, reply route.
 struct Wanted {

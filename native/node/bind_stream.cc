@@ -30,21 +30,20 @@ napi_value engine_listen_stream(napi_env env, napi_callback_info info) {
 
 napi_value stream_open(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
-  if (Channel* channel = Environment::of(env).channel(args.u32(0))) channel->hand_out_to(args[1]);
+  if (Channel* channel = channel_of(env, args)) channel->hand_out_to(args[1]);
   return nullptr;
 }
 
 napi_value stream_stop(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
-  if (Channel* channel = Environment::of(env).channel(args.u32(0)))
-    channel->engine().transport().outbox().close();
+  if (Channel* channel = channel_of(env, args)) channel->engine().transport().outbox().close();
   return nullptr;
 }
 
 // channel, socket, flow, transport, host, port, bytes
 template <class Receive>
 napi_value with_incoming(napi_env env, napi_value refused, const auto& args, Receive&& receive) {
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   sip::Incoming incoming{};
   char host[64];
   const std::string_view text = args.text(4, host, sizeof host);
@@ -76,7 +75,7 @@ napi_value stream_reject(napi_env env, napi_callback_info info) {
 
 napi_value stream_take(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   uint32_t* out = words_of(env, args[1], kOutgoingWords);
   napi_value buffer = nullptr;
   if (channel == nullptr || out == nullptr) return make_null(env);
@@ -105,7 +104,7 @@ napi_value stream_host(napi_env env, napi_callback_info info) {
 napi_value stream_undelivered(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   const Bytes bytes(env, args[1]);
-  if (Channel* channel = Environment::of(env).channel(args.u32(0))) {
+  if (Channel* channel = channel_of(env, args)) {
     channel->transactions().undelivered(bytes.view.data(), bytes.view.size());
   }
   return nullptr;

@@ -13,7 +13,7 @@ using core::Task;
 
 napi_value submit(napi_env env, napi_callback_info info) {
   const Args<9> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Bytes bytes(env, args[4], core::DataTasks::kMaxBytes);
   if (bytes.is_too_long) return make_status(env, Status::kPayloadTooLarge);
@@ -34,7 +34,7 @@ napi_value submit(napi_env env, napi_callback_info info) {
 
 napi_value task_data(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   const Task task{args.u32(1), args.u32(2)};
   if (channel == nullptr || !channel->engine().tasks().is_task(task)) return make_null(env);
   const core::TaskData& data = channel->engine().tasks().data(task);
@@ -47,7 +47,7 @@ napi_value task_data(napi_env env, napi_callback_info info) {
 // The two numbers that came with it, into the caller's array.
 napi_value task_numbers(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   const Task task{args.u32(1), args.u32(2)};
   if (channel == nullptr || !channel->engine().tasks().is_task(task)) return nullptr;
   const core::TaskData& data = channel->engine().tasks().data(task);
@@ -57,7 +57,7 @@ napi_value task_numbers(napi_env env, napi_callback_info info) {
 
 napi_value cancel(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Task task{args.u32(1), args.u32(2)};
   if (channel->engine().tasks().is_task(task))
@@ -72,24 +72,24 @@ napi_value cancel(napi_env env, napi_callback_info info) {
 
 napi_value resume(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
-  return make_status(env, channel->engine().engine().resume(Task{args.u32(1), args.u32(2)}, core::now_ns()));
+  return make_status(env, channel->engine().engine().resume(task_of(args), core::now_ns()));
 }
 
 napi_value save_variables(napi_env env, napi_callback_info info) {
   const Args<4> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Bytes bytes(env, args[3]);
-  return make_status(env, channel->transactions().save_variables(Task{args.u32(1), args.u32(2)}, bytes.view));
+  return make_status(env, channel->transactions().save_variables(task_of(args), bytes.view));
 }
 
 napi_value load_variables(napi_env env, napi_callback_info info) {
   const Args<3> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_null(env);
-  const std::string_view bytes = channel->transactions().variables(Task{args.u32(1), args.u32(2)});
+  const std::string_view bytes = channel->transactions().variables(task_of(args));
   if (bytes.empty()) return make_null(env);
   napi_value out;
   napi_create_buffer_copy(env, bytes.size(), bytes.data(), nullptr, &out);
@@ -98,17 +98,17 @@ napi_value load_variables(napi_env env, napi_callback_info info) {
 
 napi_value sworker_task(napi_env env, napi_callback_info info) {
   const Args<5> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   if (channel == nullptr) return make_status(env, Status::kClosed);
   const Bytes xdata(env, args[4], sip::kMaxVariablesBytes);
   if (xdata.is_too_long) return make_status(env, Status::kPayloadTooLarge);
-  return make_status(env, channel->transactions().hand_over(Task{args.u32(1), args.u32(2)},
-                                                            static_cast<uint16_t>(args.u32(3)), xdata.view));
+  return make_status(
+      env, channel->transactions().hand_over(task_of(args), static_cast<uint16_t>(args.u32(3)), xdata.view));
 }
 
 napi_value sworker_xdata(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
-  Channel* channel = Environment::of(env).channel(args.u32(0));
+  Channel* channel = channel_of(env, args);
   const std::string_view text = channel == nullptr ? std::string_view() : channel->xdata(args.u32(1));
   return text.empty() ? make_null(env) : make_text(env, text);
 }

@@ -7,16 +7,6 @@ namespace sip_async::node {
 namespace {
 
 using core::Status;
-using core::Task;
-
-template <size_t Count>
-Channel* channel_of(napi_env env, const Args<Count>& args) {
-  return Environment::of(env).channel(args.u32(0));
-}
-template <size_t Count>
-Task task_of(const Args<Count>& args) {
-  return Task{args.u32(1), args.u32(2)};
-}
 
 napi_value reply(napi_env env, napi_callback_info info) {
   const Args<7> args(env, info);

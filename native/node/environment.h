@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "node/args.h"
 #include "node/channel.h"
 #include "node/notice_listener.h"
 
@@ -48,6 +49,17 @@ class Environment {
   std::vector<std::shared_ptr<Channel>> channels_;
   std::vector<std::shared_ptr<NoticeListener>> listeners_;
 };
+
+// Argument 0 of most exports: the number of a channel. nullptr for one that was closed.
+template <size_t Count>
+Channel* channel_of(napi_env env, const Args<Count>& args) {
+  return Environment::of(env).channel(args.u32(0));
+}
+// Arguments 1 and 2 of those that are about a task.
+template <size_t Count>
+core::Task task_of(const Args<Count>& args) {
+  return core::Task{args.u32(1), args.u32(2)};
+}
 
 // A function of the export table.
 struct Export {
