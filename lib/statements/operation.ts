@@ -76,7 +76,7 @@ export class RunningOperation {
   #settle(outcome: OperationOutcome): void {
     if (!this.#isOver) {
       const status = native.waitingResume(this.#runtime.channel, this.index, this.generation);
-      // Without a timer node the route runs at the deadline, with the outcome all the same.
+      // Without a timer left the route runs at the deadline, with the outcome all the same.
       if (status === STATUS.ok || status === STATUS.slotsExhausted) {
         this.#outcome = outcome;
         return;

@@ -28,18 +28,19 @@ void expect(bool holds, const char* what) {
 
 // Timers are scheduled over 30 seconds; every second one is cancelled and swept out, the others expire.
 void count_wheel(uint64_t operations) {
-  constexpr uint32_t kNodes = 1000;
-  core::Region region(core::TimerWheel::region_bytes(kNodes));
-  core::TimerWheel wheel(region, kNodes);
+  constexpr uint32_t kTimers = 1000;
+  core::Region region(core::TimerWheel::region_bytes(kTimers));
+  core::TimerWheel wheel(region, kTimers);
   uint64_t now = 0;
   uint64_t ended = 0;
   for (; ended < operations;) {
-    for (uint32_t node = 0; node < kNodes; ++node) wheel.insert(node, now + 1 + node * 7919 % 30'000);
-    ended += wheel.advance(now, [](uint32_t) {});
-    wheel.sweep([](uint32_t node) { return node % 2 == 0; }, [&](uint32_t) { ++ended; });
+    for (uint32_t timer = 0; timer < kTimers; ++timer) wheel.insert({timer}, now + 1 + timer * 7919 % 30'000);
+    ended += wheel.advance(now, [](core::TimerEntry) {});
+    wheel.sweep([](core::TimerEntry entry) { return entry.slot() % 2 == 0; },
+                [&](core::TimerEntry) { ++ended; }, [](core::TimerEntry) {});
     while (wheel.next_event() != core::TimerWheel::kNever) {
       now = wheel.next_event();
-      ended += wheel.advance(now, [](uint32_t) {});
+      ended += wheel.advance(now, [](core::TimerEntry) {});
     }
   }
   expect(ended == operations && wheel.placed() == 0, "not every timer ended once");

@@ -1,5 +1,5 @@
-// What memory alone asks for when a timer expires and is set again: one random line of the node table read and written, and
-// one of a table of what the nodes stand for, both fetched as far ahead as the wheel does it. Nothing else of a timer is done.
+// What memory alone asks for when a timer expires and is set again: one random entry of a table of what timers stand for read
+// and written, fetched as far ahead as the wheel does it. Nothing else of a timer is done.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
@@ -9,7 +9,6 @@
 
 #include "core/region.h"
 #include "core/timer_chunks.h"
-#include "core/timer_wheel.h"
 #include "test/support/measure.h"
 
 namespace {
@@ -20,33 +19,25 @@ using namespace sip_async::test;
 constexpr uint64_t kLeastOperations = 2'000'000;
 
 void touch(uint32_t pending) {
-  Region region(Region::padded(sizeof(TimerNode) * pending) + Region::padded(sizeof(uint32_t) * pending));
-  auto* nodes = region.take<TimerNode>(pending);
-  auto* node_of = region.take<uint32_t>(pending);
-  // The order in which they come out; and which timer each stands for.
+  Region region(Region::padded(sizeof(uint32_t) * pending));
+  auto* suspension_of = region.take<uint32_t>(pending);
+  // The order in which they come out.
   std::mt19937 engine(1);
   std::vector<uint32_t> order(pending);
   std::iota(order.begin(), order.end(), 0u);
   std::shuffle(order.begin(), order.end(), engine);
-  std::vector<uint32_t> slots = order;
-  std::shuffle(slots.begin(), slots.end(), engine);
-  for (uint32_t i = 0; i < pending; ++i) nodes[i].slot = slots[i];
 
   const uint64_t laps = (kLeastOperations + pending - 1) / pending;
-  measure("one node and what it stands for, " + std::to_string(pending), laps * pending, [&] {
+  measure("what a timer stands for, " + std::to_string(pending), laps * pending, [&] {
     const Stopwatch watch;
     for (uint64_t lap = 0; lap < laps; ++lap) {
       for (uint32_t i = 0; i < pending; ++i) {
-        if (i + TimerChunks::kFarAhead < pending)
-          __builtin_prefetch(&nodes[order[i + TimerChunks::kFarAhead]]);
         if (i + TimerChunks::kAhead < pending)
-          __builtin_prefetch(&node_of[nodes[order[i + TimerChunks::kAhead]].slot]);
-        TimerNode& node = nodes[order[i]];
-        node.due_tick += lap + i;
-        node_of[node.slot] = i;
+          __builtin_prefetch(&suspension_of[order[i + TimerChunks::kAhead]], 1);
+        ++suspension_of[order[i]];
       }
     }
-    keep(node_of);
+    keep(suspension_of);
     return watch.ns();
   });
 }

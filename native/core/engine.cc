@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t kInboxCapacity = 65536;
 
-uint32_t node_count(const EngineConfig& config) {
+uint32_t timer_count(const EngineConfig& config) {
   return config.slots * 3;
 }
 
@@ -28,7 +28,7 @@ uint32_t total_threads(const EngineConfig& config) {
 
 size_t Engine::region_bytes(const EngineConfig& config) {
   return SlotTable::region_bytes(config.slots) + PayloadPool::region_bytes(config.payload_bytes) +
-         TimerWheel::region_bytes(node_count(config)) + Region::padded(sizeof(NodePool)) +
+         TimerWheel::region_bytes(timer_count(config)) + Region::padded(sizeof(Permits)) +
          TaskQueue::region_bytes(config.slots) * config.groups.size() +
          TaskQueue::region_bytes(inbox_capacity(config)) * total_threads(config);
 }
@@ -37,10 +37,9 @@ Engine::Engine(const EngineConfig& config)
     : region_(region_bytes(config)),
       slots_(region_, config.slots),
       payloads_(region_, config.payload_bytes),
-      wheel_(region_, node_count(config)),
-      nodes_(region_.take<NodePool>(1)) {
+      wheel_(region_, timer_count(config)),
+      permits_(region_.take<Permits>(1)) {
   clock_.epoch_ns = now_ns();
-  nodes_->next_fresh.store(config.slots, std::memory_order_relaxed);
   uint32_t thread = config.receivers;
   for (const GroupConfig& group : config.groups) {
     groups_.push_back(std::make_unique<WorkerGroup>(region_, group, config.slots));
@@ -51,6 +50,7 @@ Engine::Engine(const EngineConfig& config)
     inboxes_.push_back(std::make_unique<Inbox>(region_, inbox_capacity(config)));
   }
   touched_groups_.assign(groups_.size(), 0);
+  expired_.reserve(kExpireTogether);
 }
 
 Engine::~Engine() {
@@ -86,16 +86,13 @@ void Engine::run_ticker() {
 
 void Engine::tick(uint64_t now) {
   // Slots are fetched as the wheel foretells them, and what they lead to once they are there.
-  const auto fetch_slot = [this](uint32_t node) {
-    slots_.prefetch(node < slots_.size() ? node : wheel_.node(node).slot);
-  };
   wheel_.advance(
       clock_.tick_at(now),
-      [&](uint32_t node) {
-        expired_[expired_count_++] = node;
-        if (expired_count_ == kExpireTogether) expire_gathered(now);
+      [&](TimerEntry entry) {
+        expired_.push_back(entry);
+        if (expired_.size() == kExpireTogether) expire_gathered(now);
       },
-      fetch_slot);
+      [this](TimerEntry entry) { slots_.prefetch(entry.slot()); });
   expire_gathered(now);
   wake_touched();
   if (sweep_wanted_.exchange(false, std::memory_order_relaxed)) sweep();
@@ -103,44 +100,44 @@ void Engine::tick(uint64_t now) {
 
 void Engine::note_withdrawn() {
   const uint64_t withdrawn = counters.withdrawn.fetch_add(1, std::memory_order_relaxed) + 1;
-  // Below zero when the node has come out before we count it.
-  const auto left = static_cast<int64_t>(withdrawn - counters.stale_nodes.load(std::memory_order_relaxed));
-  if (left <= static_cast<int64_t>(suspension_nodes() / 2)) return;
+  // Below zero when the timer has come out before we count it.
+  const auto left = static_cast<int64_t>(withdrawn - counters.stale_timers.load(std::memory_order_relaxed));
+  if (left <= static_cast<int64_t>(suspension_timers() / 2)) return;
   if (!sweep_wanted_.exchange(true, std::memory_order_relaxed)) parker_.unpark();
 }
 
-// Whether a node in the wheel means nothing any more: what it stood for has ended, and no later suspension will be it again.
-bool Engine::is_stale(uint32_t node_index) {
-  if (node_index < slots_.size()) return false;
-  const TimerNode& node = wheel_.node(node_index);
-  const Word word = slots_.word(node.slot);
-  if (!word.has(Word::kLive) || word.generation() != node.generation) return true;
-  if (node.suspension == kPushAgain) return false;  // soon out by itself
-  return word.suspension() != node.suspension || word.run() != Run::kSuspended;
+// Whether a timer in the wheel means nothing any more: what it stood for has ended, and no later suspension will be it again.
+bool Engine::is_stale(TimerEntry entry) const {
+  if (entry.tag() == kSlotTimer) return false;
+  const Word word = slots_.word(entry.slot());
+  if (!word.has(Word::kLive) || word.generation() != entry.generation()) return true;
+  if (entry.tag() == kPushAgain) return false;  // soon out by itself
+  return word.suspension() != entry.tag() || word.run() != Run::kSuspended;
 }
 
 void Engine::sweep() {
-  wheel_.sweep([this](uint32_t node) { return is_stale(node); },
-               [this](uint32_t node) {
-                 if (wheel_.node(node).suspension != kPushAgain) {
-                   counters.stale_nodes.fetch_add(1, std::memory_order_relaxed);
+  wheel_.sweep([this](TimerEntry entry) { return is_stale(entry); },
+               [this](TimerEntry entry) {
+                 if (entry.tag() != kPushAgain) {
+                   counters.stale_timers.fetch_add(1, std::memory_order_relaxed);
                  }
-                 nodes_->free.push(node, node_link());
-               });
+                 give_back_permits(1);
+               },
+               [this](TimerEntry entry) { slots_.prefetch_word(entry.slot()); });
 }
 
-uint32_t Engine::take_node() {
-  const uint32_t used = nodes_->free.pop(node_link());
-  if (used != kNone) return used;
-  uint32_t fresh = nodes_->next_fresh.load(std::memory_order_relaxed);
-  do {
-    if (fresh >= wheel_.size()) return kNone;
-  } while (!nodes_->next_fresh.compare_exchange_weak(fresh, fresh + 1, std::memory_order_relaxed));
-  return fresh;
+bool Engine::take_permit() {
+  if (permits_->taken.fetch_add(1, std::memory_order_acquire) < suspension_timers()) return true;
+  permits_->taken.fetch_sub(1, std::memory_order_relaxed);
+  return false;
 }
 
-void Engine::insert(uint32_t node, uint64_t due_tick) {
-  if (wheel_.insert(node, due_tick)) parker_.unpark();
+void Engine::give_back_permits(uint32_t count) {
+  permits_->taken.fetch_sub(count, std::memory_order_release);
+}
+
+void Engine::insert(Task task, uint32_t tag, uint64_t due_tick) {
+  if (wheel_.insert({task.index, task.generation, tag}, due_tick)) parker_.unpark();
 }
 
 Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, uint16_t route, uint16_t group,
@@ -149,12 +146,10 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
   if (const Status refusal = slots_.may_suspend(task.index, task.generation); refusal != Status::kOk)
     return refusal;
   if (group != kOwnThread && groups_[group]->config().workers == 0) return Status::kNoWorkers;
-  const uint32_t node_index = take_node();
-  if (node_index == kNone) return Status::kSlotsExhausted;
+  if (!take_permit()) return Status::kSlotsExhausted;
   uint64_t due_tick = clock_.tick_not_before(due_ns);
   if (round_ticks > 1) due_tick = (due_tick + round_ticks - 1) / round_ticks * round_ticks;
 
-  TimerNode& node = wheel_.node(node_index);
   uint32_t suspension = 0;
   Slot& slot = slots_.at(task.index);
   // Written before the step because the next owner may read it the moment the step is done; while the route runs these
@@ -166,15 +161,12 @@ Status Engine::suspend_until(Task task, uint64_t due_ns, uint32_t round_ticks, u
   if (handler_ != nullptr) handler_->before_suspension(task);
   const Status status = slots_.suspend(task.index, task.generation, Run::kSuspended, suspension);
   if (status != Status::kOk) {
-    nodes_->free.push(node_index, node_link());
+    give_back_permits(1);
     return status;
   }
   counters.suspended.fetch_add(1, std::memory_order_relaxed);
   counters.scheduled.fetch_add(1, std::memory_order_relaxed);
-  node.slot = task.index;
-  node.generation = task.generation;
-  node.suspension = suspension;
-  insert(node_index, due_tick);
+  insert(task, suspension, due_tick);
   return Status::kOk;
 }
 
@@ -238,10 +230,9 @@ Status Engine::resume(Task task, uint64_t now) {
   if (word.generation() != task.generation) return Status::kStaleHandle;
   if (word.run() != Run::kSuspended) return Status::kNotSuspended;
   // For the case that the queue has no room: taken before, so that nothing can fail behind the step.
-  const uint32_t node = take_node();
-  if (node == kNone) return Status::kSlotsExhausted;
+  if (!take_permit()) return Status::kSlotsExhausted;
   if (slots_.make_due(task.index, task.generation, word.suspension(), Word::kResumed) != Status::kOk) {
-    nodes_->free.push(node, node_link());
+    give_back_permits(1);
     return Status::kNotSuspended;
   }
   note_withdrawn();
@@ -249,16 +240,15 @@ Status Engine::resume(Task task, uint64_t now) {
   slot.queued_ns.store(now, std::memory_order_relaxed);
   const uint16_t group = slot.group.load(std::memory_order_relaxed);
   if (!hand_over(task)) {
-    offer_again(node, task, clock_.tick_at(now) + 1);
+    offer_again(task, clock_.tick_at(now) + 1);
     return Status::kOk;
   }
-  nodes_->free.push(node, node_link());
+  give_back_permits(1);
   if (group != kOwnThread) groups_[group]->wake_one();
   return Status::kOk;
 }
 
-Status Engine::resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
-                              uint32_t thread) {
+Status Engine::resume_claimed(Task task, uint64_t now, uint16_t route, uint16_t group, uint32_t thread) {
   note_withdrawn();
   Slot& slot = slots_.at(task.index);
   slot.thread.store(thread, std::memory_order_relaxed);
@@ -268,15 +258,15 @@ Status Engine::resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t r
   const Status status = slots_.step(task.index, task.generation, Run::kRunning, Run::kDue);
   if (status != Status::kOk) {
     counters.suspended.fetch_sub(1, std::memory_order_relaxed);
-    nodes_->free.push(node, node_link());
+    give_back_permits(1);
     return status;
   }
   const bool handed_over = group == kOwnThread ? post(thread, task) : groups_[group]->push(task);
   if (!handed_over) {
-    offer_again(node, task, clock_.tick_at(now) + 1);
+    offer_again(task, clock_.tick_at(now) + 1);
     return Status::kOk;
   }
-  nodes_->free.push(node, node_link());
+  give_back_permits(1);
   if (group != kOwnThread) groups_[group]->wake_one();
   return Status::kOk;
 }
@@ -291,8 +281,7 @@ Status Engine::take_back(Task task, uint32_t suspension, uint32_t thread) {
 }
 
 Status Engine::launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out) {
-  const uint32_t node = take_node();
-  if (node == kNone) return Status::kSlotsExhausted;
+  if (!take_permit()) return Status::kSlotsExhausted;
   Slot& slot = slots_.at(task.index);
   slot.thread.store(thread, std::memory_order_relaxed);
   slot.route.store(route, std::memory_order_relaxed);
@@ -305,32 +294,28 @@ Status Engine::launch(Task task, Run from, uint16_t route, uint32_t thread, uint
   const Status status = slots_.launch(task.index, task.generation, from, suspension);
   if (status != Status::kOk) {
     counters.suspended.fetch_sub(1, std::memory_order_relaxed);
-    nodes_->free.push(node, node_link());
+    give_back_permits(1);
     return status;
   }
-  out = Launch{task, thread, node};
+  out = Launch{task, thread};
   return Status::kOk;
 }
 
 void Engine::deliver(const Launch& launch, uint64_t now) {
   if (post(launch.thread, launch.task)) {
-    nodes_->free.push(launch.node, node_link());
+    give_back_permits(1);
   } else {
-    offer_again(launch.node, launch.task, clock_.tick_at(now) + 1);
+    offer_again(launch.task, clock_.tick_at(now) + 1);
   }
 }
 
-void Engine::keep(const Launch& launch) {
-  nodes_->free.push(launch.node, node_link());
+void Engine::keep(const Launch&) {
+  give_back_permits(1);
 }
 
 // No room in the queue now. The call stays due and is offered again with every tick until there is.
-void Engine::offer_again(uint32_t node_index, Task task, uint64_t tick) {
-  TimerNode& node = wheel_.node(node_index);
-  node.slot = task.index;
-  node.generation = task.generation;
-  node.suspension = kPushAgain;
-  insert(node_index, tick);
+void Engine::offer_again(Task task, uint64_t tick) {
+  insert(task, kPushAgain, tick);
 }
 
 bool Engine::hand_over(Task task) {
@@ -341,43 +326,42 @@ bool Engine::hand_over(Task task) {
 }
 
 void Engine::expire_gathered(uint64_t now) {
-  for (uint32_t i = 0; i < expired_count_; ++i) {
-    if (expired_[i] < slots_.size()) handler_->before_slot_timer(expired_[i]);
+  for (const TimerEntry entry : expired_) {
+    if (entry.tag() == kSlotTimer) handler_->before_slot_timer(entry.slot());
   }
-  for (uint32_t i = 0; i < expired_count_; ++i) expire(expired_[i], now);
-  expired_count_ = 0;
+  uint32_t permits = 0;
+  for (const TimerEntry entry : expired_) permits += expire(entry, now);
+  expired_.clear();
+  if (permits > 0) give_back_permits(permits);
 }
 
-void Engine::expire(uint32_t node_index, uint64_t now) {
-  if (node_index < slots_.size()) {
-    handler_->on_slot_timer(node_index, clock_.tick_at(now));
-    return;
+uint32_t Engine::expire(TimerEntry entry, uint64_t now) {
+  const uint32_t index = entry.slot();
+  const uint32_t generation = entry.generation();
+  if (entry.tag() == kSlotTimer) {
+    handler_->on_slot_timer(index, clock_.tick_at(now));
+    return 0;
   }
-  TimerNode& node = wheel_.node(node_index);
-  const uint32_t index = node.slot;
-  const uint32_t generation = node.generation;
-  if (node.suspension != kPushAgain) {
-    const uint64_t due_tick = node.due_tick;
-    if (slots_.make_due(index, generation, node.suspension) != Status::kOk) {
-      counters.stale_nodes.fetch_add(1, std::memory_order_relaxed);
-      nodes_->free.push(node_index, node_link());
-      return;
+  if (entry.tag() != kPushAgain) {
+    if (slots_.make_due(index, generation, entry.tag()) != Status::kOk) {
+      counters.stale_timers.fetch_add(1, std::memory_order_relaxed);
+      return 1;
     }
     slots_.at(index).queued_ns.store(now, std::memory_order_relaxed);
     counters.fired.fetch_add(1, std::memory_order_relaxed);
-    counters.lateness.record_ns(now - std::min(now, clock_.ns_of(due_tick)));
+    counters.lateness.record_ns(now - std::min(now, clock_.ns_of(entry.due_tick())));
   } else if (!slots_.is_current(index, generation) || slots_.word(index).run() != Run::kDue) {
-    nodes_->free.push(node_index, node_link());
-    return;
+    return 1;
   }
   const Task task{index, generation};
   const uint16_t group = slots_.at(index).group.load(std::memory_order_relaxed);
   if (!hand_over(task)) {
-    offer_again(node_index, task, clock_.tick_at(now) + 1);
-    return;
+    // As offer_again(), by the ticker itself and with the permit that it holds.
+    wheel_.put_back({index, generation, kPushAgain}, clock_.tick_at(now) + 1);
+    return 0;
   }
-  nodes_->free.push(node_index, node_link());
   if (group != kOwnThread) touched_groups_[group] = 1;
+  return 1;
 }
 
 void Engine::wake_touched() {
@@ -452,16 +436,10 @@ void Engine::detach(uint32_t thread, Wakeable* wakeable) {
 
 bool Engine::check_invariants() const {
   if (!slots_.check_invariants() || !payloads_.check_invariants() || !wheel_.check_invariants()) return false;
-  // Each node that was ever handed out is free or in the wheel.
-  std::vector<uint8_t> seen(wheel_.size(), 0);
-  const auto note = [&](uint32_t node) { ++seen[node]; };
-  wheel_.for_each_quiescent(note);
-  nodes_->free.for_each_quiescent(
-      [this](uint32_t index) -> const std::atomic<uint32_t>& { return wheel_.node(index).next; }, note);
-  const uint32_t fresh = nodes_->next_fresh.load(std::memory_order_relaxed);
-  for (uint32_t node = slots_.size(); node < wheel_.size(); ++node) {
-    if (seen[node] != (node < fresh ? 1 : 0)) return false;
-  }
+  // Each permit that is taken is a timer in the wheel.
+  uint32_t of_suspensions = 0;
+  wheel_.for_each_quiescent([&](TimerEntry entry) { of_suspensions += entry.tag() != kSlotTimer ? 1 : 0; });
+  if (of_suspensions != timers_taken() || of_suspensions > suspension_timers()) return false;
   for (const auto& group : groups_) {
     if (!group->check_invariants()) return false;
   }

@@ -4,9 +4,10 @@
 // - The engine knows nothing of SIP. What a slot's own timer means, and what is in a payload, is the handler's business.
 // - A thread is a number: receivers first, then the workers of group 0, group 1 and so on. Each has an inbox of its own
 //   for what must come back to that very thread (a sleeping handler, a new request read by somebody else).
-// - Timer nodes: node i < slots is slot i's own (SIP timers), the rest serve suspensions. A suspension takes a node and
-//   the ticker gives it back when it comes out of the wheel, whether it still meant something or not. When half of them
-//   mean nothing any more (suspensions that were withdrawn long before their time), the ticker sweeps those out.
+// - Timers: one for each slot's own (SIP timers), and two for each slot that serve suspensions, handed out as permits. A
+//   suspension takes a permit and the ticker gives it back when its timer comes out of the wheel, whether it still meant
+//   something or not. When half of them mean nothing any more (suspensions that were withdrawn long before their time), the
+//   ticker sweeps those out.
 // - start() and stop() are called by one thread; everything else by any.
 #pragma once
 
@@ -106,11 +107,10 @@ class Engine {
   Status take_back(Task task, uint32_t suspension, uint32_t thread);
 
   // A call that is idle or relayed is to run `route` in `thread`. In two parts, because the step is made under a lock and
-  // nobody is woken under one: launch(), then, without the lock, deliver(). kSlotsExhausted: no timer node is left.
+  // nobody is woken under one: launch(), then, without the lock, deliver(). kSlotsExhausted: no timer is left.
   struct Launch {
     Task task;
     uint32_t thread;
-    uint32_t node;
   };
   Status launch(Task task, Run from, uint16_t route, uint32_t thread, uint64_t now, Launch& out);
   void deliver(const Launch& launch, uint64_t now);
@@ -132,7 +132,9 @@ class Engine {
 
   // Sets a slot's own timer. The caller sees to it that it is not in the wheel already, and calls wake_ticker() when
   // told so, once it holds no lock any more.
-  bool arm_slot_timer(uint32_t index, uint64_t due_tick) { return wheel_.insert(index, due_tick); }
+  bool arm_slot_timer(uint32_t index, uint64_t due_tick) {
+    return wheel_.insert({index, 0, kSlotTimer}, due_tick);
+  }
   void wake_ticker() { parker_.unpark(); }
 
   struct Counters {
@@ -140,14 +142,16 @@ class Engine {
     alignas(kCacheLine) std::atomic<uint64_t> scheduled{0};
     alignas(kCacheLine) std::atomic<uint64_t> fired{0};
     std::atomic<uint64_t> withdrawn{0};
-    std::atomic<uint64_t> stale_nodes{0};
+    std::atomic<uint64_t> stale_timers{0};
     alignas(kCacheLine) std::atomic<int64_t> suspended{0};  // suspended or due
     Histogram lateness;
   };
   Counters counters;
 
-  // Nodes that suspensions can take at once; twice the slots, because a cancelled one leaves its node in the wheel.
-  uint32_t suspension_nodes() const { return wheel_.size() - slots_.size(); }
+  // Timers that suspensions can have at once; twice the slots, because a cancelled one leaves its timer in the wheel.
+  uint32_t suspension_timers() const { return wheel_.size() - slots_.size(); }
+  // Of them, those that are taken.
+  uint32_t timers_taken() const { return permits_->taken.load(std::memory_order_relaxed); }
   // Only while no other thread uses the engine.
   bool check_invariants() const;
 
@@ -158,30 +162,32 @@ class Engine {
     // The thread behind the number. Written by attach and detach, read by post; acquire and release.
     std::atomic<Wakeable*> wakeable{nullptr};
   };
-  // suspension == kPushAgain: the slot is due already, only its queue had no room.
-  static constexpr uint32_t kPushAgain = 0xffff'ffff;
+  // What the tag of a timer says, if it is not the number of a suspension, which is never 0: the slot's own timer; the slot
+  // is due already, only its queue had no room.
+  static constexpr uint32_t kSlotTimer = 0;
+  static constexpr uint32_t kPushAgain = Word::kSuspensionMask + 1;
+  static_assert(kPushAgain <= TimerEntry::kTagMask);
 
   static size_t region_bytes(const EngineConfig& config);
-  auto node_link() {
-    return [this](uint32_t index) -> std::atomic<uint32_t>& { return wheel_.node(index).next; };
-  }
-  uint32_t take_node();
-  void insert(uint32_t node, uint64_t due_tick);
-  void offer_again(uint32_t node, Task task, uint64_t tick);
+  // A permit is taken before the step that needs a timer, so that nothing can fail behind it. False: there is none.
+  bool take_permit();
+  void give_back_permits(uint32_t count);
+  void insert(Task task, uint32_t tag, uint64_t due_tick);
+  void offer_again(Task task, uint64_t tick);
   void run_ticker();
   // Of a call that runs in `thread` now.
   void note_thread(Task task, uint32_t thread);
-  // A suspension has ended before its time; its node stays in the wheel.
+  // A suspension has ended before its time; its timer stays in the wheel.
   void note_withdrawn();
-  bool is_stale(uint32_t node_index);
+  bool is_stale(TimerEntry entry) const;
   void sweep();
-  void expire(uint32_t node, uint64_t now);
+  // Returns how many permits are free now: of a timer that was one of a suspension, one, unless it is put back.
+  uint32_t expire(TimerEntry entry, uint64_t now);
   void expire_gathered(uint64_t now);
   // Of a call that is due: to its group's queue, without waking anybody, or to its thread's inbox.
   bool hand_over(Task task);
   void wake_touched();
-  Status resume_claimed(Task task, uint32_t node, uint64_t now, uint16_t route, uint16_t group,
-                        uint32_t thread);
+  Status resume_claimed(Task task, uint64_t now, uint16_t route, uint16_t group, uint32_t thread);
   // A slot for a new task. False when there is none.
   template <class Prepare>
   bool acquire(uint16_t route, uint16_t group, uint32_t thread, uint64_t now, Prepare&& prepare, Task& out);
@@ -192,12 +198,13 @@ class Engine {
   SlotTable slots_;
   PayloadPool payloads_;
   TimerWheel wheel_;
-  struct NodePool {
-    IndexStack free;
-    // First node never handed out; written and read by take_node (compare-exchange), relaxed.
-    alignas(kCacheLine) std::atomic<uint32_t> next_fresh;
+  struct Permits {
+    // Timers of suspensions that are taken: in the wheel, or about to be. Counted up by take_permit() (acquire), down by
+    // give_back_permits() (release): whoever gets a permit comes behind all that was done with it before. A thread that finds
+    // none has counted itself for a moment, and another may be refused because of that; more are never handed out.
+    alignas(kCacheLine) std::atomic<uint32_t> taken;
   };
-  NodePool* nodes_;
+  Permits* permits_;
   std::vector<std::unique_ptr<WorkerGroup>> groups_;
   std::vector<uint32_t> first_thread_;
   std::vector<std::unique_ptr<Inbox>> inboxes_;
@@ -212,10 +219,9 @@ class Engine {
   std::thread ticker_;
   // The ticker's own: what it has pushed to since it last woke anybody.
   std::vector<uint8_t> touched_groups_;
-  // The ticker's: nodes that came out of the wheel and whose slots are on their way from memory.
+  // The ticker's: timers that came out of the wheel and whose slots are on their way from memory.
   static constexpr uint32_t kExpireTogether = 16;
-  uint32_t expired_[kExpireTogether];
-  uint32_t expired_count_ = 0;
+  std::vector<TimerEntry> expired_;
 };
 
 template <class Prepare>
@@ -255,16 +261,15 @@ template <class Prepare>
 Status Engine::resume_with(Task task, uint32_t suspension, uint64_t now, uint16_t route, uint16_t group,
                            uint32_t thread, bool& begun, Prepare&& prepare) {
   begun = false;
-  const uint32_t node = take_node();
-  if (node == kNone) return Status::kSlotsExhausted;
+  if (!take_permit()) return Status::kSlotsExhausted;
   const Status status = slots_.claim(task.index, task.generation, suspension);
   if (status != Status::kOk) {
-    nodes_->free.push(node, node_link());
+    give_back_permits(1);
     return status;
   }
   begun = true;
   prepare(slots_.at(task.index));
-  return resume_claimed(task, node, now, route, group, thread);
+  return resume_claimed(task, now, route, group, thread);
 }
 
 }  // namespace sip_async::core

@@ -1,5 +1,4 @@
-// A stack of free indexes without a lock (Treiber's stack). Slots, timer nodes and payload blocks are all kept free
-// in one of these.
+// A stack of free indexes without a lock (Treiber's stack). Slots and payload blocks are kept free in one of these.
 //
 // Ground rules
 // - The stack owns no memory: the caller's `link(index)` gives the std::atomic<uint32_t> of that element. The link

@@ -1,4 +1,4 @@
-// The region: one shared mapping that holds every slot, timer node, queue cell and payload byte of an engine.
+// The region: one shared mapping that holds every slot, timer, queue cell and payload byte of an engine.
 //
 // Ground rules
 // - What lies in the region refers to other things in it by index or offset, never by pointer, and has no vtable, so

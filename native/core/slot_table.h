@@ -30,6 +30,9 @@ class SlotTable {
     __builtin_prefetch(reinterpret_cast<const char*>(&slots_[index]) + kCacheLine, 1);
   }
 
+  // The same for who reads the word only.
+  void prefetch_word(uint32_t index) const { __builtin_prefetch(&slots_[index]); }
+
   // A free slot in state `received`, or kNone. `prepare(Slot&)` fills it in before its word says that it is live: a scan
   // of the table may come upon it the moment it does.
   template <class Prepare>

@@ -12,7 +12,7 @@ enum class Status : int32_t {
   kNotSuspended = 3,
   kAlreadyAnswered = 4,  // a final reply has been sent
   kCancelled = 5,
-  kSlotsExhausted = 6,  // no slot, timer node or payload block left
+  kSlotsExhausted = 6,  // no slot, timer or payload block left
   kGroupFull = 7,
   kNoWorkers = 8,
   kPayloadTooLarge = 9,

@@ -1,43 +1,33 @@
 #include "core/timer_wheel.h"
 
+#include <algorithm>
 #include <bit>
+#include <thread>
 
 namespace sip_async::core {
 
 namespace {
 
 // The buckets and `ready`.
-uint32_t chunks_for(uint32_t nodes) {
-  return TimerChunks::chunks_for(nodes, TimerWheel::kLevels * TimerWheel::kBuckets + 1);
+uint32_t chunks_for(uint32_t timers) {
+  return TimerChunks::chunks_for(timers, TimerWheel::kLevels * TimerWheel::kBuckets + 1);
 }
 
 }  // namespace
 
-size_t TimerWheel::region_bytes(uint32_t nodes) {
-  return Region::padded(sizeof(State)) + TimerChunks::region_bytes(chunks_for(nodes)) +
-         Region::padded(sizeof(TimerNode) * nodes);
+size_t TimerWheel::region_bytes(uint32_t timers) {
+  return Region::padded(sizeof(State)) + TimerChunks::region_bytes(chunks_for(timers)) +
+         TimerIntake::region_bytes(timers);
 }
 
-TimerWheel::TimerWheel(Region& region, uint32_t nodes)
-    : state_(region.take<State>(1)),
-      chunks_(region, chunks_for(nodes)),
-      nodes_(region.take<TimerNode>(nodes)),
-      size_(nodes) {}
+TimerWheel::TimerWheel(Region& region, uint32_t timers)
+    : state_(region.take<State>(1)), chunks_(region, chunks_for(timers)), intake_(region, timers) {}
 
-bool TimerWheel::insert(uint32_t index, uint64_t due_tick) {
-  TimerNode& node = nodes_[index];
+bool TimerWheel::insert(Timer timer, uint64_t due_tick) {
   if (due_tick > kMaxTicks) due_tick = kMaxTicks;
-  node.due_tick = due_tick;
-  uint64_t head = state_->intake.load(std::memory_order_relaxed);
-  uint64_t count;
-  do {
-    node.next.store(static_cast<uint32_t>(head), std::memory_order_relaxed);
-    count = (head >> 32) + 1;
-    // Sequentially consistent: releases the node to the ticker's exchange in take_intake(), and comes before the load
-    // below in the one order that sleep_until() takes part in.
-  } while (!state_->intake.compare_exchange_weak(head, count << 32 | (index + 1), std::memory_order_seq_cst,
-                                                 std::memory_order_relaxed));
-  // Pairs with the store in sleep_until(): either we see the ticker's time, or it sees our node.
+  // Sequentially consistent, so that it comes before the load below in the one order that sleep_until() takes part in.
+  const uint32_t count = intake_.push(TimerEntry(timer.slot, timer.generation, timer.tag, due_tick));
+  // Pairs with the store in sleep_until(): either we see the ticker's time, or it sees our timer.
   uint64_t sleeping = state_->sleeping_until.load(std::memory_order_seq_cst);
   const bool wanted = due_tick < sleeping || count % kLongIntake == 0;
   if (sleeping == 0 || !wanted) return false;
@@ -48,64 +38,35 @@ bool TimerWheel::insert(uint32_t index, uint64_t due_tick) {
 bool TimerWheel::sleep_until(uint64_t tick) {
   // Never 0, which means awake: next_event() lies behind current().
   state_->sleeping_until.store(tick, std::memory_order_seq_cst);
-  if (static_cast<uint32_t>(state_->intake.load(std::memory_order_seq_cst)) == 0) return true;
+  if (intake_.is_empty()) return true;
   awake();
+  // Whoever holds the intake up may wait for this very processor.
+  if (intake_.is_held_up()) std::this_thread::yield();
   return false;
 }
 
-void TimerWheel::place(uint32_t index, uint64_t due_tick) {
+void TimerWheel::put_back(Timer timer, uint64_t due_tick) {
+  take_in(TimerEntry(timer.slot, timer.generation, timer.tag, std::min(due_tick, kMaxTicks)));
+}
+
+void TimerWheel::place(TimerEntry entry) {
+  const uint64_t due_tick = entry.due_tick();
   const uint32_t level = static_cast<uint32_t>(std::bit_width(due_tick ^ state_->current) - 1) / kBits;
   const uint32_t bucket = digit(due_tick, level);
-  chunks_.append(state_->buckets[level][bucket], {index, static_cast<uint32_t>(due_tick)});
+  chunks_.append(state_->buckets[level][bucket], entry);
   state_->occupied[level][bucket / 64] |= uint64_t{1} << (bucket % 64);
 }
 
 void TimerWheel::take_intake() {
-  // Relaxed: whoever finds it empty reads nothing of it. A node that comes in just now is met by the next look, or by the
-  // one in sleep_until().
-  if (state_->intake.load(std::memory_order_relaxed) == 0) return;
-  // Acquire: pairs with the compare-exchange of every inserter whose node is in the list.
-  const uint64_t all = state_->intake.exchange(0, std::memory_order_acquire);
-  uint32_t at = static_cast<uint32_t>(all);
-  // Newest first; turned round so that equals keep the order of insertion. A list that fits is noted down from behind, so
-  // that its nodes, each of which leads to the next, are walked once and not written to.
-  const uint64_t count = all >> 32;
-  if (count >= kNoteFrom && count <= kNoted) {
-    struct Noted {
-      uint64_t due_tick;
-      uint32_t index;
-    };
-    Noted noted[kNoted];
-    uint64_t from = count;
-    while (at != 0) {
-      const TimerNode& node = nodes_[at - 1];
-      noted[--from] = {node.due_tick, at - 1};
-      at = node.next.load(std::memory_order_relaxed);
-    }
-    for (; from < count; ++from) take_in(noted[from].index, noted[from].due_tick);
-    return;
-  }
-  uint32_t first = 0;
-  while (at != 0) {
-    TimerNode& node = nodes_[at - 1];
-    const uint32_t below = node.next.load(std::memory_order_relaxed);
-    node.next.store(first, std::memory_order_relaxed);
-    first = at;
-    at = below;
-  }
-  while (first != 0) {
-    const uint32_t index = first - 1;
-    first = nodes_[index].next.load(std::memory_order_relaxed);
-    take_in(index, nodes_[index].due_tick);
-  }
+  intake_.take([this](TimerEntry entry) { take_in(entry); });
 }
 
-void TimerWheel::take_in(uint32_t index, uint64_t due_tick) {
+void TimerWheel::take_in(TimerEntry entry) {
   ++state_->placed;
-  if (due_tick <= state_->current) {
-    chunks_.append(state_->ready, {index, static_cast<uint32_t>(due_tick)});
+  if (entry.due_tick() <= state_->current) {
+    chunks_.append(state_->ready, entry);
   } else {
-    place(index, due_tick);
+    place(entry);
   }
 }
 
@@ -117,16 +78,13 @@ TimerWheel::List TimerWheel::detach(uint32_t level, uint32_t bucket) {
 }
 
 void TimerWheel::spread(uint32_t level, uint64_t tick) {
-  // Everything in this bucket agrees with `tick` from this level's digit upwards, so the lower half of a due tick is enough.
-  static_assert((kLevels - 1) * kBits <= 32);
-  const uint64_t high = tick >> 32 << 32;
   chunks_.consume(detach(level, digit(tick, level)), [&](TimerEntry entry) {
-    // A node due at this very tick belongs to the level 0 bucket that is emptied next, not to `ready`: it keeps its
+    // A timer due at this very tick belongs to the level 0 bucket that is emptied next, not to `ready`: it keeps its
     // place among its equals.
-    if ((high | entry.due_low) == tick) {
+    if (entry.due_tick() == tick) {
       chunks_.append(state_->buckets[0][digit(tick, 0)], entry);
     } else {
-      place(entry.index, high | entry.due_low);
+      place(entry);
     }
   });
 }
@@ -164,9 +122,9 @@ bool TimerWheel::check_invariants() const {
       if (marked == list.empty()) return false;
       chunks += chunks_.chunks_of(list);
       chunks_.for_each(list, [&](TimerEntry entry) {
-        const uint64_t due = nodes_[entry.index].due_tick;
-        sound &= static_cast<uint32_t>(due) == entry.due_low && due > current && digit(due, level) == bucket;
-        // The digits above this level are the present ones, or the node would stand higher.
+        const uint64_t due = entry.due_tick();
+        sound &= due > current && digit(due, level) == bucket;
+        // The digits above this level are the present ones, or the timer would stand higher.
         if (level + 1 < kLevels) sound &= (due ^ current) >> ((level + 1) * kBits) == 0;
         ++counted;
       });

@@ -361,7 +361,7 @@ void TransactionLayer::launch_reply_route(uint32_t index, Dispatch& out) {
   if (status == Status::kOk) {
     out.run(launch);
   } else {
-    slot.request = kNoPayload;  // no timer node is left; the branch's own timer tries again
+    slot.request = kNoPayload;  // no timer is left; the branch's own timer tries again
     arm_branch(index, out);
   }
 }

@@ -26,7 +26,7 @@ using namespace sip_async::test;
 // What DataTasks shall answer, written down: which task is in which state, and what stands in the queue.
 class Model {
  public:
-  explicit Model(uint64_t stream) : random_(stream), nodes_left_(bed_.engine.suspension_nodes()) {}
+  explicit Model(uint64_t stream) : random_(stream), timers_left_(bed_.engine.suspension_timers()) {}
 
   void step() {
     const uint64_t kind = random_.below(100);
@@ -99,7 +99,7 @@ class Model {
     Task task{kNone, 0};
     const TaskRequest request{.route = entry.route, .delay_ns = delay_ns, .bytes = entry.bytes};
     Status expected = Status::kOk;
-    if (live_.size() == kMaxTasks || (entry.was_suspended && nodes_left_ == 0)) {
+    if (live_.size() == kMaxTasks || (entry.was_suspended && timers_left_ == 0)) {
       expected = Status::kSlotsExhausted;
     } else if (!entry.was_suspended && queue_.size() == kSlots) {
       expected = Status::kGroupFull;  // of entries whose tasks were cancelled
@@ -109,7 +109,7 @@ class Model {
     REQUIRE(live_.find(task.bits()) == live_.end());
     REQUIRE(std::find(known_.begin(), known_.end(), task.bits()) == known_.end());  // no handle comes twice
     if (entry.was_suspended) {
-      --nodes_left_;  // nothing brings it back: no ticker
+      --timers_left_;  // nothing brings it back: no ticker
       ++suspended_;
     } else {
       queue_.push_back(task.bits());
@@ -125,7 +125,7 @@ class Model {
     Status expected = Status::kStaleHandle;
     if (entry != nullptr) {
       expected = entry->state != State::kSuspended ? Status::kNotSuspended
-                 : nodes_left_ == 0                ? Status::kSlotsExhausted
+                 : timers_left_ == 0               ? Status::kSlotsExhausted
                                                    : Status::kOk;
     }
     REQUIRE(bed_.engine.resume(task, now_ns()) == expected);
@@ -212,7 +212,7 @@ class Model {
   std::map<uint64_t, Entry> live_;
   std::vector<uint64_t> known_;
   std::deque<uint64_t> queue_;
-  uint32_t nodes_left_;
+  uint32_t timers_left_;
   uint64_t done_ = 0, dropped_ = 0;
   int64_t suspended_ = 0;
 };

@@ -293,7 +293,7 @@ TEST_CASE("waits that end long before their time never use the engine up, and di
     if (random.one_in(2)) {
       REQUIRE(bed.tasks.cancel(task) == Status::kOk);
     } else {
-      // It needs a node for the case that the queue is full.
+      // It needs a timer for the case that the queue is full.
       REQUIRE(eventually([&] { return bed.engine.resume(task, now_ns()) == Status::kOk; }));
     }
     if (random.one_in(20)) {

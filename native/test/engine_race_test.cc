@@ -101,7 +101,7 @@ class Traffic {
     CHECK(suspensions_ > calls_ / 4);
     WARN(concluded_ > 0);
     MESSAGE(suspensions_.load() << " suspensions, " << concluded_.load() << " calls concluded from outside, "
-                                << bed_.engine.counters.stale_nodes.load() << " stale nodes");
+                                << bed_.engine.counters.stale_timers.load() << " stale timers");
     bed_.check_all_zero();
   }
 

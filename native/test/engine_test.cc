@@ -29,7 +29,7 @@ TEST_CASE("threads are numbered: receivers, then the workers of one group after 
   CHECK(engine.worker_thread(0, 0) == 2);
   CHECK(engine.worker_thread(0, 2) == 4);
   CHECK(engine.worker_thread(2, 1) == 6);
-  CHECK(engine.suspension_nodes() == 8);
+  CHECK(engine.suspension_timers() == 8);
   CHECK(engine.check_invariants());
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("a sleeper of a thread comes back to that thread's inbox, and the thre
   bed.check_all_zero();
 }
 
-TEST_CASE("a call that is concluded while it sleeps stays away, and its node is swept when its time comes") {
+TEST_CASE("a call that is concluded while it sleeps stays away, and its timer is swept when its time comes") {
   Bed bed;
   bed.start();
   const Task task = bed.running_call();
@@ -156,14 +156,14 @@ TEST_CASE("a call that is concluded while it sleeps stays away, and its node is 
   CHECK((was == Run::kSuspended || was == Run::kDue));
   CHECK(bed.engine.conclude(task, Word::kCancelled, was) == Status::kCancelled);
   bed.engine.slots().release(task.index);
-  // The index lives on in another call: the node in the wheel must not touch it.
+  // The index lives on in another call: the timer in the wheel must not touch it.
   const Task other = bed.running_call();
   REQUIRE(other.index == task.index);
   REQUIRE(bed.engine.suspend_until(other, now_ns() + kHourMs * kNsPerMs, 1, 0, Bed::kGroup, Bed::kReceiver) ==
           Status::kOk);
   if (was == Run::kSuspended) {
     CHECK(bed.engine.counters.withdrawn.load() == 1);
-    REQUIRE(eventually([&] { return bed.engine.counters.stale_nodes.load() == 1; }));
+    REQUIRE(eventually([&] { return bed.engine.counters.stale_timers.load() == 1; }));
     CHECK(bed.engine.counters.fired.load() == 0);
     CHECK(bed.engine.group(Bed::kGroup).queued() == 0);
   }
@@ -174,7 +174,7 @@ TEST_CASE("a call that is concluded while it sleeps stays away, and its node is 
   bed.check_all_zero();
 }
 
-TEST_CASE("a node of an earlier suspension of the same call does not end a later one") {
+TEST_CASE("a timer of an earlier suspension of the same call does not end a later one") {
   Bed bed;
   bed.start();
   const Task task = bed.running_call();
@@ -188,7 +188,7 @@ TEST_CASE("a node of an earlier suspension of the same call does not end a later
   REQUIRE(bed.engine.suspend_until(task, now_ns() + kHourMs * kNsPerMs, 1, 2, Bed::kGroup, Bed::kReceiver) ==
           Status::kOk);
   REQUIRE(eventually(
-      [&] { return bed.engine.counters.stale_nodes.load() + bed.engine.counters.fired.load() == 1; }));
+      [&] { return bed.engine.counters.stale_timers.load() + bed.engine.counters.fired.load() == 1; }));
   CHECK(bed.engine.slots().word(task.index).run() == Run::kSuspended);
   Run was = Run::kIdle;
   REQUIRE(bed.engine.conclude(task, 0, was) == Status::kOk);
@@ -285,13 +285,13 @@ TEST_CASE("a refused suspension leaves the call as it was") {
   CHECK(bed.engine.suspend_until(task, later_ns, 1, 1, Bed::kGroup, 0) == Status::kAlreadyAnswered);
   bed.engine.slots().release(task.index);
   bed.check_all_zero();
-  // None of the refusals has kept a timer node: all but the first suspension's are still there to be had.
-  CHECK(bed.use_up_nodes() == bed.engine.suspension_nodes() - 1);
+  // None of the refusals has kept a timer: all but the first suspension's are still there to be had.
+  CHECK(bed.use_up_timers() == bed.engine.suspension_timers() - 1);
 }
 
-TEST_CASE("without a timer node left a suspension is refused and nothing has changed") {
+TEST_CASE("without a timer left a suspension is refused and nothing has changed") {
   Bed bed;
-  CHECK(bed.use_up_nodes() == bed.engine.suspension_nodes());
+  CHECK(bed.use_up_timers() == bed.engine.suspension_timers());
   const auto scheduled = bed.engine.counters.scheduled.load();
   const Task task = bed.running_call();
   const Word before = bed.engine.slots().word(task.index);
@@ -308,11 +308,36 @@ TEST_CASE("without a timer node left a suspension is refused and nothing has cha
   bed.check_all_zero();
 }
 
-TEST_CASE("nodes that come out of the wheel can be used again, those of concluded calls, too") {
+TEST_CASE("with all timers taken, those that come out can be had again, and no more") {
+  Bed bed(8);
+  bed.engine.start_without_ticker(&bed.handler);
+  const Task sleeper = bed.running_call();
+  const uint64_t due_ns = now_ns() + 1000 * kNsPerMs;
+  REQUIRE(bed.engine.suspend_until(sleeper, due_ns, 1, 0, Bed::kGroup, Bed::kReceiver) == Status::kOk);
+  bed.engine.tick(now_ns());
+  CHECK(bed.use_up_timers() == bed.engine.suspension_timers() - 1);
+  CHECK(bed.engine.timers_taken() == bed.engine.suspension_timers());
+  CHECK(bed.engine.resume(sleeper, now_ns()) == Status::kSlotsExhausted);
+  CHECK(bed.engine.check_invariants());
+  // The one that is due; of the withdrawn ones, more than half of all, none is left behind a sweep.
+  bed.engine.tick(due_ns + 2 * kNsPerMs);
+  CHECK(bed.engine.timers_taken() == 0);
+  CHECK(bed.engine.check_invariants());
+  CHECK(bed.use_up_timers() == bed.engine.suspension_timers());
+  bed.engine.tick(due_ns + 4 * kNsPerMs);
+  Task task{};
+  REQUIRE(bed.engine.group(Bed::kGroup).take(&task, 1) == 1);
+  REQUIRE(bed.engine.begin_run(task, bed.worker(), now_ns()) == Status::kOk);
+  bed.end_call(task);
+  CHECK(bed.engine.timers_taken() == 0);
+  bed.check_all_zero();
+}
+
+TEST_CASE("timers that come out of the wheel can be used again, those of concluded calls, too") {
   Bed bed(4);
   bed.start();
   const uint32_t laps = static_cast<uint32_t>(rounds(100)) + 20;
-  REQUIRE(laps > 2 * bed.engine.suspension_nodes());
+  REQUIRE(laps > 2 * bed.engine.suspension_timers());
   for (uint32_t lap = 1; lap <= laps; ++lap) {
     const Task task = bed.running_call();
     REQUIRE(bed.engine.suspend_until(task, now_ns() + 500'000, 1, 0, Bed::kGroup, 0) == Status::kOk);
@@ -323,7 +348,7 @@ TEST_CASE("nodes that come out of the wheel can be used again, those of conclude
       bed.engine.slots().release(task.index);
     }
     REQUIRE(eventually(
-        [&] { return bed.engine.counters.fired.load() + bed.engine.counters.stale_nodes.load() == lap; }));
+        [&] { return bed.engine.counters.fired.load() + bed.engine.counters.stale_timers.load() == lap; }));
     if (conclude && was == Run::kSuspended) continue;
     Task back{kNone, 0};
     REQUIRE(eventually([&] { return bed.engine.group(Bed::kGroup).take(&back, 1) == 1; }));
@@ -332,7 +357,7 @@ TEST_CASE("nodes that come out of the wheel can be used again, those of conclude
     REQUIRE(bed.engine.begin_run(back, bed.worker(), now_ns()) == expected);
     if (!conclude) bed.end_call(back);
   }
-  CHECK(bed.engine.counters.stale_nodes.load() > 0);
+  CHECK(bed.engine.counters.stale_timers.load() > 0);
   bed.check_all_zero();
 }
 
@@ -380,7 +405,7 @@ TEST_CASE("a call that finds no room in the queue is offered again until there i
     CHECK(bed.engine.counters.fired.load() == 2);  // an offer that is repeated is not counted again
     bed.end_call(waits);
     bed.engine.slots().release(ends.index);
-    bed.check_all_zero();  // the nodes of both are not lost
+    bed.check_all_zero();  // the timers of both are not lost
   }
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("threads: of all that insert before the ticker wakes exactly one is to
     std::atomic<uint32_t> told{0};
     run_together(kThreads, [&](uint32_t thread) {
       for (uint32_t i = 0; i < 8; ++i) {
-        if (bed.wheel.insert(thread * 8 + i, 1 + i)) told.fetch_add(1);
+        if (bed.wheel.insert({thread * 8 + i}, 1 + i)) told.fetch_add(1);
       }
     });
     REQUIRE(told == 1);
@@ -49,7 +49,7 @@ struct Ticker {
   void run(Expire&& expire) {
     while (!stopping.load()) {
       const uint64_t now = clock.load();
-      wheel.advance(now, [&](uint32_t node) { expire(node, now); });
+      wheel.advance(now, [&](TimerEntry entry) { expire(entry, now); });
       const uint64_t next = wheel.next_event();
       if (!wheel.sleep_until(next)) continue;
       // The clock of the test rings only for those who have said when; the second look is for what it did
@@ -66,7 +66,7 @@ struct Ticker {
   }
 
   void insert(uint32_t node, uint64_t due) {
-    if (wheel.insert(node, due)) parker.unpark();
+    if (wheel.insert({node, ~node, node % 1000}, due)) parker.unpark();
   }
   void move_clock(uint64_t to) {
     clock.store(to);
@@ -92,7 +92,7 @@ TEST_CASE("threads: every node comes out once and never early while time moves")
   WheelBed bed(kInserters * kNodes);
   Ticker ticker(bed.wheel);
   std::atomic<uint8_t> inside[kInserters * kNodes] = {};
-  std::atomic<uint64_t> early{0}, doubled{0}, out{0}, inserters_left{kInserters};
+  std::atomic<uint64_t> early{0}, mixed_up{0}, doubled{0}, out{0}, inserters_left{kInserters};
 
   std::vector<std::function<void()>> bodies;
   for (uint32_t inserter = 0; inserter < kInserters; ++inserter) {
@@ -115,8 +115,11 @@ TEST_CASE("threads: every node comes out once and never early while time moves")
     });
   }
   bodies.push_back([&] {
-    ticker.run([&](uint32_t node, uint64_t now) {
-      if (bed.wheel.node(node).due_tick > now) early.fetch_add(1, std::memory_order_relaxed);
+    ticker.run([&](TimerEntry entry, uint64_t now) {
+      const uint32_t node = entry.slot();
+      if (entry.generation() != ~node || entry.tag() != node % 1000)
+        mixed_up.fetch_add(1, std::memory_order_relaxed);
+      if (entry.due_tick() > now) early.fetch_add(1, std::memory_order_relaxed);
       if (inside[node].exchange(0, std::memory_order_acq_rel) != 1)
         doubled.fetch_add(1, std::memory_order_relaxed);
       out.fetch_add(1, std::memory_order_relaxed);
@@ -139,6 +142,7 @@ TEST_CASE("threads: every node comes out once and never early while time moves")
 
   CHECK(all_out);
   CHECK(early == 0);
+  CHECK(mixed_up == 0);
   CHECK(doubled == 0);
   CHECK(out == kInserters * each);
   CHECK_FALSE(ticker.overslept);
@@ -176,7 +180,7 @@ TEST_CASE("threads: no wake-up is lost while time stands still") {
       if (inserters_left.fetch_sub(1) == 1) ticker.stop();
     });
   }
-  bodies.push_back([&] { ticker.run([&](uint32_t node, uint64_t) { inside[node].store(0); }); });
+  bodies.push_back([&] { ticker.run([&](TimerEntry entry, uint64_t) { inside[entry.slot()].store(0); }); });
   run_together(bodies);
   CHECK_FALSE(lost);
   CHECK_FALSE(ticker.overslept);

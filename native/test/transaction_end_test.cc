@@ -112,7 +112,7 @@ TEST_CASE("CANCEL of a suspended call takes it out of its wait at once") {
     check_inert(bed, task);
     // A handler that sleeps is told; nobody else has to be.
     if (own) CHECK(bed.take_own(bed.worker()).bits() == task.bits());
-    CHECK(eventually([&] { return bed.engine.counters.stale_nodes.load() == 1; }));
+    CHECK(eventually([&] { return bed.engine.counters.stale_timers.load() == 1; }));
     CHECK(bed.engine.inbox_empty(bed.worker()));
     CHECK(bed.engine.group(SipBed::kGroup).queued() == 0);
     CHECK(bed.engine.counters.fired.load() == 0);

@@ -1,5 +1,6 @@
-// Contender: the wheel of this project. Cancelled as the engine does it: the node is forgotten, recognised as stale when it
-// comes out, and swept out with others when half of all nodes are stale.
+// Contender: the wheel of this project. Cancelled as the engine does it: the number of the suspension that a timer was set
+// for is counted up where it is kept, in a table by timer. What does not agree with it is stale when it comes out, and is
+// swept out with others when half of all that the wheel may hold is.
 #pragma once
 
 #include <cstdint>
@@ -10,58 +11,54 @@
 namespace sip_async::bench {
 
 class OwnWheel {
+  auto ahead() {
+    return [this](core::TimerEntry entry) { __builtin_prefetch(&suspension_of_[entry.slot()], 1); };
+  }
+
  public:
   explicit OwnWheel(uint32_t timers)
       : region_(core::TimerWheel::region_bytes(2 * timers)),
         wheel_(region_, 2 * timers),
-        node_of_(timers, core::kNone) {
-    free_.reserve(size_t{2} * timers);
-    for (uint32_t node = 2 * timers; node-- > 0;) free_.push_back(node);
-  }
+        suspension_of_(timers, 0) {}
 
   void schedule(uint32_t timer, uint64_t due_tick) {
-    const uint32_t node = free_.back();
-    free_.pop_back();
-    wheel_.node(node).slot = timer;
-    node_of_[timer] = node;
-    wheel_.insert(node, due_tick);
+    const uint32_t suspension = next_suspension(timer);
+    wheel_.insert({timer, 0, suspension}, due_tick);
   }
 
   void cancel(uint32_t timer) {
-    node_of_[timer] = core::kNone;
+    next_suspension(timer);
     if (++stale_ <= wheel_.size() / 2) return;
-    wheel_.sweep([this](uint32_t node) { return is_stale(node); },
-                 [this](uint32_t node) {
-                   --stale_;
-                   free_.push_back(node);
-                 });
+    wheel_.sweep([this](core::TimerEntry entry) { return is_stale(entry); },
+                 [this](core::TimerEntry) { --stale_; }, ahead());
   }
 
   uint64_t next_event() const { return wheel_.next_event(); }
 
   template <class Expire>
   void advance(uint64_t now_tick, Expire&& expire) {
-    const auto come_out = [&](uint32_t node) {
-      free_.push_back(node);
-      if (is_stale(node)) {
+    const auto come_out = [&](core::TimerEntry entry) {
+      if (is_stale(entry)) {
         --stale_;
         return;
       }
-      const uint32_t timer = wheel_.node(node).slot;
-      node_of_[timer] = core::kNone;
-      expire(timer);
+      next_suspension(entry.slot());
+      expire(entry.slot());
     };
-    wheel_.advance(now_tick, come_out,
-                   [this](uint32_t node) { __builtin_prefetch(&node_of_[wheel_.node(node).slot]); });
+    wheel_.advance(now_tick, come_out, ahead());
   }
 
  private:
-  bool is_stale(uint32_t node) { return node_of_[wheel_.node(node).slot] != node; }
+  bool is_stale(core::TimerEntry entry) const { return suspension_of_[entry.slot()] != entry.tag(); }
+  uint32_t next_suspension(uint32_t timer) {
+    uint32_t& suspension = suspension_of_[timer];
+    suspension = (suspension + 1) & core::TimerEntry::kTagMask;
+    return suspension;
+  }
 
   core::Region region_;
   core::TimerWheel wheel_;
-  std::vector<uint32_t> node_of_;
-  std::vector<uint32_t> free_;
+  std::vector<uint32_t> suspension_of_;
   uint64_t stale_ = 0;
 };
 

@@ -66,8 +66,8 @@ struct Bed {
     engine.slots().release(task.index);
   }
 
-  // Suspends and withdraws calls until no timer node is left. Returns how many there were.
-  uint32_t use_up_nodes() {
+  // Suspends and withdraws calls until no timer is left. Returns how many there were.
+  uint32_t use_up_timers() {
     uint32_t used = 0;
     for (;; ++used) {
       const core::Task task = running_call();

@@ -11,11 +11,12 @@
 namespace sip_async::test {
 
 struct WheelBed {
-  explicit WheelBed(uint32_t nodes) : region(core::TimerWheel::region_bytes(nodes)), wheel(region, nodes) {}
+  explicit WheelBed(uint32_t timers)
+      : region(core::TimerWheel::region_bytes(timers)), wheel(region, timers) {}
 
   std::vector<uint32_t> advance(uint64_t now) {
     std::vector<uint32_t> out;
-    const uint32_t count = wheel.advance(now, [&](uint32_t node) { out.push_back(node); });
+    const uint32_t count = wheel.advance(now, [&](core::TimerEntry entry) { out.push_back(entry.slot()); });
     REQUIRE(count == out.size());
     REQUIRE(wheel.check_invariants());
     return out;
