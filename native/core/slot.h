@@ -106,7 +106,7 @@ struct alignas(kCacheLine) Slot {
   uint32_t chain;        // next slot of the bucket, index + 1
   uint8_t phase;         // sip::Phase
   uint8_t method;        // sip::Method
-  uint8_t timer_linked;  // the slot's own timer node stands in the wheel
+  uint8_t timer_linked;  // the slot's own timer stands in the wheel
   uint8_t trying;        // 100 was sent (the owner's)
   uint64_t timer_tick;   // when the slot's own timer shall fire
   uint64_t end_tick;     // timer H: when to give up waiting for ACK
