@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
+#include "sip/known_text.h"
 #include "sip/name_addr.h"
 #include "sip/scan.h"
 #include "sip/uri.h"
@@ -59,11 +61,14 @@ struct Line {
   size_t next = 0;
 };
 
-// Where the line that starts at `at` ends, with its folded lines when `folds`: sets value_end, next and
-// has_control. A line without a line end is cut: nobody can tell what is missing from it.
-bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& line) {
+bool is_crlf(const char* data, size_t at, size_t size) {
+  return at + 2 <= size && std::memcmp(data + at, "\r\n", 2) == 0;
+}
+
+// What find_line_end() does, from the control byte at `at` on, for every line.
+[[gnu::noinline]] bool find_odd_line_end(const char* data, size_t size, size_t at, bool folds, Line& line) {
   for (;;) {
-    at = scan::find_control(data, at, size);
+    at = scan::find<scan::Control>(data, at, size);
     if (at == size) return false;
     size_t next = at + 1;
     if (data[at] == '\r' && next < size && data[next] == '\n') {
@@ -87,6 +92,20 @@ bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& l
   }
 }
 
+// Where the line that starts at `at` ends, with its folded lines when `folds`: sets value_end, next and
+// has_control. A line without a line end is cut: nobody can tell what is missing from it.
+[[gnu::always_inline]] inline bool find_line_end(const char* data, size_t size, size_t at, bool folds,
+                                                 Line& line) {
+  at = scan::find<scan::Control>(data, at, size);
+  const size_t next = at + 2;
+  if (!is_crlf(data, at, size) || (folds && next < size && scan::is_wsp(data[next]))) {
+    return find_odd_line_end(data, size, at, folds, line);
+  }
+  line.value_end = at;
+  line.next = next;
+  return true;
+}
+
 // Whether every control byte in data[at, end) is the second half of a quoted pair (RFC 3261 section 25.1), the one place
 // where the grammar has them, or white space. Only asked for lines that hold control bytes, which ordinary ones do not.
 bool are_controls_quoted(const char* data, size_t at, size_t end) {
@@ -108,39 +127,42 @@ bool are_controls_quoted(const char* data, size_t at, size_t end) {
   return true;
 }
 
-void read_line(const char* data, size_t size, size_t at, Line& line) {
+[[gnu::always_inline]] inline void read_line(const char* data, size_t size, size_t at, Line& line) {
   line.kind = LineKind::kCut;
   line.id = HeaderId::kOther;
   line.has_control = false;
   if (at >= size) return;
-  bool has_cr = data[at] == '\r' && at + 1 < size && data[at + 1] == '\n';
-  if (has_cr || data[at] == '\n') {
+  if (data[at] == '\n' || is_crlf(data, at, size)) {
     line.kind = LineKind::kEmpty;
-    line.next = at + (has_cr ? 2 : 1);
+    line.next = at + (data[at] == '\n' ? 1 : 2);
     return;
   }
   if (!find_line_end(data, size, at, true, line)) return;
-  size_t colon = scan::find_colon(data, at, line.value_end);
-  line.name_end = colon;
-  while (line.name_end > at && scan::is_wsp(data[line.name_end - 1])) --line.name_end;
-  line.id = header_id({data + at, line.name_end - at});
+  const size_t end = line.value_end;
+  const size_t colon = scan::find<scan::AnyOf<':'>>(data, at, end);
+  size_t name_end = colon;
+  while (name_end > at && scan::is_wsp(data[name_end - 1])) --name_end;
+  line.id = header_id({data + at, name_end - at});
   // A known name is made of token characters; only the others need a look.
-  bool is_name = line.id != HeaderId::kOther ||
-                 (line.name_end > at && scan::skip(data, at, line.name_end, scan::kToken) == line.name_end);
-  if (colon == line.value_end || !is_name) {
+  const bool is_name = line.id != HeaderId::kOther ||
+                       (name_end > at && scan::skip(data, at, name_end, scan::kToken) == name_end);
+  if (colon == end || !is_name) {
     line.kind = LineKind::kNameless;
     line.id = HeaderId::kOther;
     line.name_end = line.value_at = at;
     return;
   }
   line.kind = LineKind::kHeader;
-  if (line.has_control) line.has_control = !are_controls_quoted(data, line.name_end, line.value_end);
-  line.value_at = scan::skip_lws(data, colon + 1, line.value_end);
-  line.value_end = scan::trim_end(data, line.value_at, line.value_end);
+  line.name_end = name_end;
+  if (line.has_control) line.has_control = !are_controls_quoted(data, name_end, end);
+  line.value_at = scan::skip_lws(data, colon + 1, end);
+  line.value_end = scan::trim_end(data, line.value_at, end);
 }
 
 // One pass over one message. Each take_ function reads one kind of header into the index.
 class Pass {
+  static constexpr KnownText kSipSlash{"sip/"};
+
  public:
   Pass(const char* data, size_t size, const IndexLimits& limits, MessageIndex& out)
       : data_(data), size_(size), limits_(limits), out_(out) {}
@@ -184,7 +206,7 @@ class Pass {
     Line line;
     if (!find_line_end(data_, size_, at, false, line)) line.value_end = line.next = size_;
     if (line.value_end - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
-    if (scan::equals_ignoring_case(text(at, std::min(at + 4, line.value_end)), "sip/")) {
+    if (line.value_end - at >= kSipSlash.kLength && kSipSlash.matches(data_ + at)) {
       take_status_line(at, line.value_end);
     } else {
       take_request_line(at, line.value_end);
@@ -209,22 +231,28 @@ class Pass {
   // URI, and the request can be answered. Spaces at the end of the line are a fault, too (RFC 3261 section
   // 7.1).
   void take_request_line(size_t at, size_t end) {
-    size_t method_end = scan::skip(data_, at, end, scan::kToken);
-    if (method_end == at || method_end == end || data_[method_end] != ' ')
+    constexpr std::string_view kUsual = " SIP/2.0";
+    const size_t method_end = scan::find<scan::AnyOf<' '>>(data_, at, end);
+    if (method_end == at || method_end == end) return fault(IndexStatus::kBadStartLine);
+    const Method method = method_of(text(at, method_end));
+    // A known name is made of token characters; only the others need a look.
+    if (method == Method::kOther && scan::skip(data_, at, method_end, scan::kToken) != method_end)
       return fault(IndexStatus::kBadStartLine);
-    size_t line_end = end;
-    while (line_end > method_end && scan::is_lws(data_[line_end - 1])) --line_end;
+    const size_t line_end = scan::trim_end(data_, method_end, end);
     size_t version_at = line_end;
+    const bool is_usual = line_end - method_end > kUsual.size() &&
+                          std::memcmp(data_ + line_end - kUsual.size(), kUsual.data(), kUsual.size()) == 0;
+    if (is_usual) version_at -= kUsual.size() - 1;
     while (version_at > method_end && data_[version_at - 1] != ' ') --version_at;
-    size_t uri_at = method_end + 1;
+    const size_t uri_at = method_end + 1;
     if (version_at <= uri_at) return fault(IndexStatus::kBadStartLine);
 
     out_.is_request = true;
     out_.method_name = scan::slice(at, method_end);
-    out_.method = method_of(text(at, method_end));
+    out_.method = method;
     out_.ruri = scan::slice(uri_at, version_at - 1);
     if (!check_request_uri(text(uri_at, version_at - 1))) fault(IndexStatus::kBadUri);
-    take_version(text(version_at, line_end));
+    if (!is_usual) take_version(text(version_at, line_end));
     if (line_end != end) fault(IndexStatus::kBadStartLine);
   }
 
@@ -290,8 +318,12 @@ class Pass {
       at = scan::skip_lws(data_, at, end);
       if (at == end || data_[at] == ',') fault(IndexStatus::kBadVia);
       if (at == end) return;
-      // Most lines hold one value, and memchr says so faster than a reader of quotes does.
-      at = std::memchr(data_ + at, ',', end - at) == nullptr ? end : scan::value_end(data_, at, end);
+      // Most lines hold one value, and a search says so faster than a reader of quotes does.
+      if (scan::find<scan::AnyOf<','>>(data_, at, end) == end) {
+        at = end;
+      } else {
+        at = scan::value_end(data_, at, end);
+      }
       if (++out_.via_count > limits_.max_vias) fault(IndexStatus::kTooManyVias);
       if (at == end) return;
       ++at;
@@ -316,19 +348,24 @@ class Pass {
     out_.cseq = value;
     size_t at = value.offset;
     size_t end = at + value.length;
-    size_t number_end = scan::skip(data_, at, end, scan::kDigit);
-    size_t method_at = scan::skip_lws(data_, number_end, end);
-    size_t method_end = scan::skip(data_, method_at, end, scan::kToken);
-    uint32_t number = 0;
-    if (!scan::read_decimal(text(at, number_end), ~0u, number) || method_at == number_end ||
-        method_at == end || method_end != end) {
+    const uint64_t number = scan::take_digits(data_, at, end);
+    const size_t number_end = at;
+    const size_t method_at = scan::skip_lws(data_, number_end, end);
+    const std::string_view name = text(method_at, end);
+    const bool is_same = out_.is_request && name == out_.method_name.of(data_);
+    const Method method = is_same ? out_.method : method_of(name);
+    // The request line's method and known ones are made of token characters; only the others need a look.
+    const bool is_token =
+        is_same || method != Method::kOther || scan::skip(data_, method_at, end, scan::kToken) == end;
+    if (number_end == value.offset || number > UINT32_MAX || method_at == number_end || method_at == end ||
+        !is_token) {
       return fault(IndexStatus::kBadCseq);
     }
-    out_.cseq_number = number;
+    out_.cseq_number = static_cast<uint32_t>(number);
     if (!out_.is_request) {
       out_.method_name = scan::slice(method_at, end);
-      out_.method = method_of(text(method_at, end));
-    } else if (text(method_at, end) != out_.method_name.of(data_)) {
+      out_.method = method;
+    } else if (!is_same) {
       fault(IndexStatus::kMethodMismatch);
     }
   }

@@ -1,78 +1,30 @@
 // Header names: long and compact forms to HeaderId. RFC 3261 section 7.3.3 and the IANA list of compact
 // forms.
-#include <array>
-#include <bit>
-#include <cstring>
-#include <type_traits>
-
 #include "sip/header_index.h"
+#include "sip/known_text.h"
 #include "sip/scan.h"
 
 namespace sip_async::sip {
 namespace {
 
-template <size_t Length>
-using WordFor =
-    std::conditional_t<(Length >= 8), uint64_t, std::conditional_t<(Length >= 4), uint32_t, uint16_t>>;
-
-// A lower-case name as two words that overlap, so that a comparison takes two loads and no loop. Only letters
-// are folded: '-' with the case bit set would also be what CR turns into.
-template <size_t Size>
-class KnownName {
- public:
-  static constexpr size_t kLength = Size - 1;
-  static_assert(kLength >= 2 && kLength <= 16);
-
-  consteval explicit KnownName(const char (&lower)[Size])
-      : first_(word(lower, 0)),
-        last_(word(lower, kLength - sizeof(Word))),
-        first_fold_(fold(lower, 0)),
-        last_fold_(fold(lower, kLength - sizeof(Word))) {}
-
-  bool matches(const char* name) const {
-    Word first;
-    Word last;
-    std::memcpy(&first, name, sizeof(Word));
-    std::memcpy(&last, name + kLength - sizeof(Word), sizeof(Word));
-    return static_cast<Word>(first | first_fold_) == first_ && static_cast<Word>(last | last_fold_) == last_;
-  }
-
- private:
-  using Word = WordFor<kLength>;
-  using Bytes = std::array<char, sizeof(Word)>;
-
-  static consteval Word word(const char (&lower)[Size], size_t at) {
-    Bytes bytes{};
-    for (size_t i = 0; i < sizeof(Word); ++i) bytes[i] = lower[at + i];
-    return std::bit_cast<Word>(bytes);
-  }
-  static consteval Word fold(const char (&lower)[Size], size_t at) {
-    Bytes bytes{};
-    for (size_t i = 0; i < sizeof(Word); ++i) bytes[i] = lower[at + i] == '-' ? 0 : 0x20;
-    return std::bit_cast<Word>(bytes);
-  }
-
-  Word first_, last_, first_fold_, last_fold_;
-};
-
-constexpr KnownName kTo("to");
-constexpr KnownName kFrom("from");
-constexpr KnownName kVia("via");
-constexpr KnownName kCseq("cseq");
-constexpr KnownName kRoute("route");
-constexpr KnownName kReason("reason");
-constexpr KnownName kCallId("call-id");
-constexpr KnownName kContact("contact");
-constexpr KnownName kExpires("expires");
-constexpr KnownName kRequire("require");
-constexpr KnownName kSupported("supported");
-constexpr KnownName kTimestamp("timestamp");
-constexpr KnownName kUserAgent("user-agent");
-constexpr KnownName kMaxForwards("max-forwards");
-constexpr KnownName kContentType("content-type");
-constexpr KnownName kRecordRoute("record-route");
-constexpr KnownName kProxyRequire("proxy-require");
-constexpr KnownName kContentLength("content-length");
+constexpr KnownText kTo("to");
+constexpr KnownText kFrom("from");
+constexpr KnownText kVia("via");
+constexpr KnownText kCseq("cseq");
+constexpr KnownText kRoute("route");
+constexpr KnownText kReason("reason");
+constexpr KnownText kCallId("call-id");
+constexpr KnownText kContact("contact");
+constexpr KnownText kExpires("expires");
+constexpr KnownText kRequire("require");
+constexpr KnownText kSupported("supported");
+constexpr KnownText kTimestamp("timestamp");
+constexpr KnownText kUserAgent("user-agent");
+constexpr KnownText kMaxForwards("max-forwards");
+constexpr KnownText kContentType("content-type");
+constexpr KnownText kRecordRoute("record-route");
+constexpr KnownText kProxyRequire("proxy-require");
+constexpr KnownText kContentLength("content-length");
 
 HeaderId compact_id(char letter) {
   switch (scan::to_lower(letter)) {

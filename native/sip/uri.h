@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "sip/header_index.h"
+
 namespace sip_async::sip {
 
 struct SipUri {
@@ -31,6 +33,7 @@ bool split_sip_uri(std::string_view uri, SipUri& out);
 
 // User part of a sip:, sips: or tel: URI, without password; empty when there is none.
 std::string_view uri_user(std::string_view uri);
+Slice uri_user(const char* data, Slice uri);
 
 // True for a sip: or sips: URI whose port is there and is no port.
 bool has_bad_port(std::string_view uri);
