@@ -45,6 +45,12 @@ inline Bytes16 angles(Bytes16 bytes) {  // '<' and '>' differ in one bit
 inline unsigned bits(Bytes16 hits) {
   return static_cast<unsigned>(_mm_movemask_epi8(hits));
 }
+inline Bytes16 bytes_at(const char* at) {
+  return _mm_loadu_si128(reinterpret_cast<const Bytes16*>(at));
+}
+inline size_t first_of(uint64_t hits) {
+  return static_cast<unsigned>(std::countr_zero(hits));
+}
 #else
 inline namespace plain_search {
 #endif
@@ -135,21 +141,84 @@ template <class Kind>
 }
 
 #ifdef SIP_ASYNC_WIDE_SEARCH
+inline constexpr size_t kSearchStep = sizeof(Bytes16);
+
+// For fewer bytes than a step.
+template <class Kind>
+[[gnu::always_inline]] inline size_t find_in_rest(const char* data, size_t at, size_t end) {
+  if (at >= end) return at;
+  if (end < kSearchStep) [[unlikely]]
+    return find_plain<Kind>(data, at, end);
+  const unsigned hits = Kind::hits(bytes_at(data + end - kSearchStep)) >> (kSearchStep - (end - at));
+  return hits == 0 ? end : at + first_of(hits);
+}
+
+template <class Kind>
+[[gnu::noinline]] size_t find_far(const char* data, size_t at, size_t end) {
+  for (; at + kSearchStep <= end; at += kSearchStep) {
+    if (const unsigned hits = Kind::hits(bytes_at(data + at)); hits != 0) return at + first_of(hits);
+  }
+  return find_in_rest<Kind>(data, at, end);
+}
+
+// Most that is searched for is near: only what is not takes a call and a loop.
 template <class Kind>
 [[gnu::always_inline]] inline size_t find(const char* data, size_t at, size_t end) {
-  constexpr size_t kStep = sizeof(Bytes16);
-  const auto hits_at = [data](size_t from) {
-    return Kind::hits(_mm_loadu_si128(reinterpret_cast<const Bytes16*>(data + from)));
-  };
-  for (; at + kStep <= end; at += kStep) {
-    if (const unsigned hits = hits_at(at); hits != 0) return at + static_cast<size_t>(std::countr_zero(hits));
+  if (at + kSearchStep <= end) {
+    if (const unsigned hits = Kind::hits(bytes_at(data + at)); hits != 0) return at + first_of(hits);
+    at += kSearchStep;
+    if (at + kSearchStep <= end) return find_far<Kind>(data, at, end);
   }
-  if (at >= end) return at;
-  if (end < kStep) [[unlikely]]
-    return find_plain<Kind>(data, at, end);
-  const unsigned hits = hits_at(end - kStep) >> (kStep - (end - at));
-  return hits == 0 ? end : at + static_cast<size_t>(std::countr_zero(hits));
+  return find_in_rest<Kind>(data, at, end);
 }
+
+// The control bytes of a message, one after the other: what find<Control>() finds for offsets that only grow, with each byte
+// looked at once. A bit for each of 64 bytes.
+class ControlWalk {
+ public:
+  ControlWalk(const char* data, size_t size)
+      : data_(data), size_(size), hits_(size < kStep ? 0 : hits_at(size_t{0})) {}
+
+  // The first control byte at or behind `at`, else the size. `at` is no less than it was the last time.
+  [[gnu::always_inline]] size_t next(size_t at) {
+    if (at - base_ < kStep) [[likely]] {
+      hits_ &= ~uint64_t{0} << (at - base_);
+      if (hits_ != 0) return base_ + first_of(hits_);
+      if (base_ + kStep > size_) return find<Control>(data_, at, size_);
+      at = base_ + kStep;
+    }
+    for (; at + kStep <= size_; at += kStep) {
+      hits_ = hits_at(at);
+      base_ = at;
+      if (hits_ != 0) return at + first_of(hits_);
+    }
+    return next_of_rest(at);
+  }
+
+ private:
+  static constexpr size_t kStep = 64;
+
+  static uint64_t hits_at(const char* at) {
+    return uint64_t{Control::hits(bytes_at(at))} | uint64_t{Control::hits(bytes_at(at + 16))} << 16 |
+           uint64_t{Control::hits(bytes_at(at + 32))} << 32 |
+           uint64_t{Control::hits(bytes_at(at + 48))} << 48;
+  }
+  uint64_t hits_at(size_t at) const { return hits_at(data_ + at); }
+
+  // Of fewer than 64 bytes: those of the last 64, without what was looked at before.
+  size_t next_of_rest(size_t at) {
+    if (size_ < kStep) return find<Control>(data_, at, size_);
+    if (at >= size_) return size_;
+    base_ = at;
+    hits_ = hits_at(size_ - kStep) >> (kStep - (size_ - at));
+    return hits_ == 0 ? size_ : at + first_of(hits_);
+  }
+
+  const char* data_;
+  size_t size_;
+  size_t base_ = 0;
+  uint64_t hits_;
+};
 #else
 template <class Kind>
 inline size_t find(const char* data, size_t at, size_t end) {
@@ -175,6 +244,20 @@ inline size_t find<Control>(const char* data, size_t at, size_t end) {
   }
   return find_plain<Control>(data, at, end);
 }
+#endif
+
+// The same as ControlWalk for a single line, and for processors without wide searches.
+class ControlSearch {
+ public:
+  ControlSearch(const char* data, size_t size) : data_(data), size_(size) {}
+  size_t next(size_t at) const { return find<Control>(data_, at, size_); }
+
+ private:
+  const char* data_;
+  size_t size_;
+};
+#ifndef SIP_ASYNC_WIDE_SEARCH
+using ControlWalk = ControlSearch;
 #endif
 
 }  // namespace wide_search or plain_search

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "sip/known_headers.h"
 #include "sip/known_text.h"
 #include "sip/name_addr.h"
 #include "sip/scan.h"
@@ -65,11 +66,27 @@ bool is_crlf(const char* data, size_t at, size_t size) {
   return at + 2 <= size && std::memcmp(data + at, "\r\n", 2) == 0;
 }
 
-// What find_line_end() does, from the control byte at `at` on, for every line.
-[[gnu::noinline]] bool find_odd_line_end(const char* data, size_t size, size_t at, bool folds, Line& line) {
+// More than white space, so that one comparison says that there is none.
+bool is_space_or_control(char c) {
+  return static_cast<unsigned char>(c) <= ' ';
+}
+
+// Where a line ends, with its folded lines: `at` is in front of the CR or LF. A line without a line end is cut: nobody can tell
+// what is missing from it.
+struct LineEnd {
+  bool is_cut = false;
+  bool has_control = false;
+  size_t at = 0;
+  size_t next = 0;
+};
+
+// `at` is the first control byte of the line.
+[[gnu::noinline]] LineEnd find_odd_line_end(const char* data, size_t size, size_t at, bool folds) {
+  LineEnd line;
   for (;;) {
     at = scan::find<scan::Control>(data, at, size);
-    if (at == size) return false;
+    line.is_cut = at == size;
+    if (line.is_cut) return line;
     size_t next = at + 1;
     if (data[at] == '\r' && next < size && data[next] == '\n') {
       ++next;
@@ -86,24 +103,10 @@ bool is_crlf(const char* data, size_t at, size_t size) {
       at = next;
       continue;
     }
-    line.value_end = at;
+    line.at = at;
     line.next = next;
-    return true;
+    return line;
   }
-}
-
-// Where the line that starts at `at` ends, with its folded lines when `folds`: sets value_end, next and
-// has_control. A line without a line end is cut: nobody can tell what is missing from it.
-[[gnu::always_inline]] inline bool find_line_end(const char* data, size_t size, size_t at, bool folds,
-                                                 Line& line) {
-  at = scan::find<scan::Control>(data, at, size);
-  const size_t next = at + 2;
-  if (!is_crlf(data, at, size) || (folds && next < size && scan::is_wsp(data[next]))) {
-    return find_odd_line_end(data, size, at, folds, line);
-  }
-  line.value_end = at;
-  line.next = next;
-  return true;
 }
 
 // Whether every control byte in data[at, end) is the second half of a quoted pair (RFC 3261 section 25.1), the one place
@@ -127,36 +130,81 @@ bool are_controls_quoted(const char* data, size_t at, size_t end) {
   return true;
 }
 
-[[gnu::always_inline]] inline void read_line(const char* data, size_t size, size_t at, Line& line) {
-  line.kind = LineKind::kCut;
+// Where the name in data[at, end) ends and the colon behind it stands; `colon` is `end` when the line is nameless.
+struct NameEnd {
+  HeaderId id = HeaderId::kOther;
+  size_t at = 0;
+  size_t colon = 0;
+};
+
+[[gnu::noinline]] NameEnd find_other_name(const char* data, size_t at, size_t end) {
+  NameEnd name;
+  name.colon = name.at = scan::find<scan::AnyOf<':'>>(data, at, end);
+  while (name.at > at && scan::is_wsp(data[name.at - 1])) --name.at;
+  name.id = header_id({data + at, name.at - at});
+  // A known name is made of token characters; only the others need a look.
+  const bool is_name =
+      name.id != HeaderId::kOther || (name.at > at && scan::skip(data, at, name.at, scan::kToken) == name.at);
+  if (!is_name) name.colon = end;
+  return name;
+}
+
+[[gnu::always_inline]] inline NameEnd find_name([[maybe_unused]] size_t size, const char* data, size_t at,
+                                                size_t end) {
+#ifdef SIP_ASYNC_WIDE_SEARCH
+  if (at + 16 <= size) [[likely]] {
+    if (const KnownHeader* known = known_header_at(data + at); known != nullptr && at + known->length < end)
+      return {known->id, at + known->length, at + known->length};
+  }
+#endif
+  return find_other_name(data, at, end);
+}
+
+// Reads the line that starts at `at`. `controls` finds control bytes.
+template <class Controls>
+[[gnu::always_inline]] inline void read_line(Controls& controls, const char* data, size_t size, size_t at,
+                                             Line& line) {
   line.id = HeaderId::kOther;
   line.has_control = false;
-  if (at >= size) return;
-  if (data[at] == '\n' || is_crlf(data, at, size)) {
-    line.kind = LineKind::kEmpty;
-    line.next = at + (data[at] == '\n' ? 1 : 2);
-    return;
+  size_t end = controls.next(at);
+  line.next = end + 2;
+  if (end == at) [[unlikely]] {
+    const bool has_crlf = is_crlf(data, at, size);
+    if (has_crlf || (at < size && data[at] == '\n')) {
+      line.kind = LineKind::kEmpty;
+      if (!has_crlf) line.next = at + 1;
+      return;
+    }
   }
-  if (!find_line_end(data, size, at, true, line)) return;
-  const size_t end = line.value_end;
-  const size_t colon = scan::find<scan::AnyOf<':'>>(data, at, end);
-  size_t name_end = colon;
-  while (name_end > at && scan::is_wsp(data[name_end - 1])) --name_end;
-  line.id = header_id({data + at, name_end - at});
-  // A known name is made of token characters; only the others need a look.
-  const bool is_name = line.id != HeaderId::kOther ||
-                       (name_end > at && scan::skip(data, at, name_end, scan::kToken) == name_end);
-  if (colon == end || !is_name) {
+  if (!is_crlf(data, end, size) || line.next == size ||
+      (is_space_or_control(data[line.next]) && scan::is_wsp(data[line.next]))) [[unlikely]] {
+    const LineEnd odd = find_odd_line_end(data, size, end, true);
+    line.kind = LineKind::kCut;
+    if (odd.is_cut) return;
+    line.has_control = odd.has_control;
+    end = odd.at;
+    line.next = odd.next;
+  }
+  const NameEnd name = find_name(size, data, at, end);
+  if (name.colon == end) {
     line.kind = LineKind::kNameless;
-    line.id = HeaderId::kOther;
     line.name_end = line.value_at = at;
+    line.value_end = end;
     return;
   }
   line.kind = LineKind::kHeader;
-  line.name_end = name_end;
-  if (line.has_control) line.has_control = !are_controls_quoted(data, name_end, end);
-  line.value_at = scan::skip_lws(data, colon + 1, end);
-  line.value_end = scan::trim_end(data, line.value_at, end);
+  line.id = name.id;
+  line.name_end = name.at;
+  if (line.has_control) [[unlikely]]
+    line.has_control = !are_controls_quoted(data, name.at, end);
+  line.value_at = name.colon + 1;
+  line.value_end = end;
+  // As it is usually written: one space in front of the value.
+  if (end - name.colon > 2 && data[line.value_at] == ' ') ++line.value_at;
+  if (is_space_or_control(data[line.value_at]) || is_space_or_control(data[end - 1])) [[unlikely]] {
+    line.value_at = scan::skip_lws(data, line.value_at, end);
+    line.value_end = scan::trim_end(data, line.value_at, end);
+  }
 }
 
 // One pass over one message. Each take_ function reads one kind of header into the index.
@@ -165,7 +213,7 @@ class Pass {
 
  public:
   Pass(const char* data, size_t size, const IndexLimits& limits, MessageIndex& out)
-      : data_(data), size_(size), limits_(limits), out_(out) {}
+      : data_(data), size_(size), limits_(limits), out_(out), controls_(data, size) {}
 
   void run(size_t start) {
     size_t at = take_start_line(start);
@@ -174,7 +222,7 @@ class Pass {
     size_t end = size_;
     bool is_complete = false;
     for (;; at = line.next) {
-      read_line(data_, size_, at, line);
+      read_line(controls_, data_, size_, at, line);
       if (line.kind == LineKind::kCut) break;
       if (line.kind == LineKind::kEmpty) {
         is_complete = true;
@@ -183,6 +231,7 @@ class Pass {
       }
       take_line(at, line);
     }
+    out_.header_count = header_count_;
     if (!is_complete) fault(IndexStatus::kNoHeaderEnd);
     if (out_.via_count == 0 || !has_from_ || !has_to_ || !has_call_id_ || out_.cseq.empty()) {
       fault(IndexStatus::kMissingHeader);
@@ -203,13 +252,16 @@ class Pass {
   }
 
   size_t take_start_line(size_t at) {
-    Line line;
-    if (!find_line_end(data_, size_, at, false, line)) line.value_end = line.next = size_;
-    if (line.value_end - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
-    if (line.value_end - at >= kSipSlash.kLength && kSipSlash.matches(data_ + at)) {
-      take_status_line(at, line.value_end);
+    LineEnd line;
+    line.at = controls_.next(at);
+    line.next = line.at + 2;
+    if (!is_crlf(data_, line.at, size_)) line = find_odd_line_end(data_, size_, line.at, false);
+    if (line.is_cut) line.at = line.next = size_;
+    if (line.at - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
+    if (line.at - at >= kSipSlash.kLength && kSipSlash.matches(data_ + at)) {
+      take_status_line(at, line.at);
     } else {
-      take_request_line(at, line.value_end);
+      take_request_line(at, line.at);
     }
     if (line.has_control) fault(IndexStatus::kBadStartLine);
     return line.next;
@@ -273,8 +325,7 @@ class Pass {
   }
 
   void take_line(size_t at, const Line& line) {
-    ++out_.header_count;
-    if (out_.header_count > limits_.max_headers) fault(IndexStatus::kTooManyHeaders);
+    if (++header_count_ > limits_.max_headers) fault(IndexStatus::kTooManyHeaders);
     if (line.next - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
     // A line with control bytes is not read any further, so that they never come back in a reply.
     if (line.has_control || line.kind == LineKind::kNameless) return fault(IndexStatus::kBadHeader);
@@ -352,7 +403,7 @@ class Pass {
     const size_t number_end = at;
     const size_t method_at = scan::skip_lws(data_, number_end, end);
     const std::string_view name = text(method_at, end);
-    const bool is_same = out_.is_request && name == out_.method_name.of(data_);
+    const bool is_same = out_.is_request && scan::is_same(name, out_.method_name.of(data_));
     const Method method = is_same ? out_.method : method_of(name);
     // The request line's method and known ones are made of token characters; only the others need a look.
     const bool is_token =
@@ -399,6 +450,8 @@ class Pass {
   size_t size_;
   const IndexLimits& limits_;
   MessageIndex& out_;
+  scan::ControlWalk controls_;
+  uint16_t header_count_ = 0;
   uint32_t content_length_ = 0;
   bool is_length_known_ = false;
   bool has_from_ = false;
@@ -436,7 +489,10 @@ bool is_answerable(const MessageIndex& index) {
 
 bool next_header(const char* data, size_t size, uint16_t at, HeaderLine& out) {
   Line line;
-  read_line(data, std::min(size, kMaxMessageBytes), at, line);
+  size = std::min(size, kMaxMessageBytes);
+  if (at >= size) return false;
+  scan::ControlSearch controls(data, size);
+  read_line(controls, data, size, at, line);
   if (line.kind == LineKind::kCut || line.kind == LineKind::kEmpty) return false;
   out.id = line.id;
   out.name = scan::slice(at, line.name_end);

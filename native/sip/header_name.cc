@@ -1,30 +1,31 @@
 // Header names: long and compact forms to HeaderId. RFC 3261 section 7.3.3 and the IANA list of compact
 // forms.
+#include <cstring>
+
 #include "sip/header_index.h"
-#include "sip/known_text.h"
+#include "sip/known_headers.h"
 #include "sip/scan.h"
 
 namespace sip_async::sip {
 namespace {
 
-constexpr KnownText kTo("to");
-constexpr KnownText kFrom("from");
-constexpr KnownText kVia("via");
-constexpr KnownText kCseq("cseq");
-constexpr KnownText kRoute("route");
-constexpr KnownText kReason("reason");
-constexpr KnownText kCallId("call-id");
-constexpr KnownText kContact("contact");
-constexpr KnownText kExpires("expires");
-constexpr KnownText kRequire("require");
-constexpr KnownText kSupported("supported");
-constexpr KnownText kTimestamp("timestamp");
-constexpr KnownText kUserAgent("user-agent");
-constexpr KnownText kMaxForwards("max-forwards");
-constexpr KnownText kContentType("content-type");
-constexpr KnownText kRecordRoute("record-route");
-constexpr KnownText kProxyRequire("proxy-require");
-constexpr KnownText kContentLength("content-length");
+template <class Word>
+bool ends_match(const char* name, const KnownHeader& known) {
+  const auto matches_at = [&](size_t at) {
+    Word word, fold, wanted;
+    std::memcpy(&word, name + at, sizeof word);
+    std::memcpy(&fold, known.fold.data() + at, sizeof fold);
+    std::memcpy(&wanted, known.name.data() + at, sizeof wanted);
+    return static_cast<Word>(word | fold) == wanted;
+  };
+  return matches_at(0) && matches_at(known.length - sizeof(Word));
+}
+
+// Two words that overlap hold every byte of a name.
+bool is_name_of(const char* name, const KnownHeader& known) {
+  if (known.length >= 8) return ends_match<uint64_t>(name, known);
+  return known.length >= 4 ? ends_match<uint32_t>(name, known) : ends_match<uint16_t>(name, known);
+}
 
 HeaderId compact_id(char letter) {
   switch (scan::to_lower(letter)) {
@@ -100,39 +101,10 @@ std::string_view long_name(std::string_view name) {
 }  // namespace
 
 HeaderId header_id(std::string_view name) {
-  const char* p = name.data();
-  auto either = [p](const auto& known, HeaderId id) { return known.matches(p) ? id : HeaderId::kOther; };
-  switch (name.size()) {
-    case 1:
-      return compact_id(p[0]);
-    case 2:
-      return either(kTo, HeaderId::kTo);
-    case 3:
-      return either(kVia, HeaderId::kVia);
-    case 4:
-      return kFrom.matches(p) ? HeaderId::kFrom : either(kCseq, HeaderId::kCseq);
-    case 5:
-      return either(kRoute, HeaderId::kRoute);
-    case 6:
-      return either(kReason, HeaderId::kReason);
-    case 7:
-      if (kCallId.matches(p)) return HeaderId::kCallId;
-      if (kContact.matches(p)) return HeaderId::kContact;
-      return kExpires.matches(p) ? HeaderId::kExpires : either(kRequire, HeaderId::kRequire);
-    case 9:
-      return kSupported.matches(p) ? HeaderId::kSupported : either(kTimestamp, HeaderId::kTimestamp);
-    case 10:
-      return either(kUserAgent, HeaderId::kUserAgent);
-    case 12:
-      if (kMaxForwards.matches(p)) return HeaderId::kMaxForwards;
-      return kContentType.matches(p) ? HeaderId::kContentType : either(kRecordRoute, HeaderId::kRecordRoute);
-    case 13:
-      return either(kProxyRequire, HeaderId::kProxyRequire);
-    case 14:
-      return either(kContentLength, HeaderId::kContentLength);
-    default:
-      return HeaderId::kOther;
-  }
+  if (name.size() == 1) return compact_id(name[0]);
+  if (name.size() < kShortestKnownHeader || name.size() > kLongestKnownHeader) return HeaderId::kOther;
+  const KnownHeader& known = kKnownHeaders[known_header_slot(name.size(), name.size() == 2 ? ':' : name[2])];
+  return known.length == name.size() && is_name_of(name.data(), known) ? known.id : HeaderId::kOther;
 }
 
 bool header_name_equals(std::string_view a, std::string_view b) {

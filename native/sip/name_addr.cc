@@ -11,9 +11,10 @@ using scan::ParamResult;
 
 constexpr KnownText kTag(";tag=");
 
-bool has_scheme(std::string_view uri) {
-  size_t scheme = scheme_length(uri);
-  return scheme != 0 && scheme != uri.size();
+bool has_scheme(const char* data, Slice uri) {
+  size_t scheme = sip_scheme_length(data, uri.offset, size_t{uri.offset} + uri.length);
+  if (scheme == 0) scheme = scheme_length(uri.of(data));
+  return scheme != 0 && scheme != uri.length;
 }
 
 // Where '<' stands, or `end` for an addr-spec. A display name outside quotes may hold more than tokens:
@@ -43,7 +44,7 @@ bool read_address_uri(const char* data, Slice value, Slice& uri, size_t& behind)
   if (angle == end) {
     behind = scan::find<scan::AnyOf<';', ',', ' ', '\t', '\r', '\n'>>(data, at, end);
     uri = scan::slice(at, behind);
-    return has_scheme(uri.of(data)) && scan::skip(data, at, behind, scan::kUri) == behind;
+    return has_scheme(data, uri) && scan::skip(data, at, behind, scan::kUri) == behind;
   }
   // A '>' is no byte of a URI, so one search says that there are only such bytes, and where they end.
   size_t close = scan::skip(data, angle + 1, end, scan::kUri);
@@ -52,7 +53,7 @@ bool read_address_uri(const char* data, Slice value, Slice& uri, size_t& behind)
   if (close == end) return false;
   behind = close + 1;
   uri = scan::slice(angle + 1, close);
-  return is_plain && has_scheme(uri.of(data));
+  return is_plain && has_scheme(data, uri);
 }
 
 bool read_name_addr(const char* data, Slice value, AddressIndex& out) {

@@ -61,6 +61,19 @@ inline Slice slice(size_t begin, size_t end) {
   return {static_cast<uint16_t>(begin), static_cast<uint16_t>(end - begin)};
 }
 
+// For words of a few bytes, which a call of memcmp() costs more than.
+inline bool is_same(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  if (a.size() < 4 || a.size() > 8) return a == b;
+  const auto differ_at = [&](size_t at) {
+    uint32_t one, other;
+    std::memcpy(&one, a.data() + at, sizeof one);
+    std::memcpy(&other, b.data() + at, sizeof other);
+    return one ^ other;
+  };
+  return (differ_at(0) | differ_at(a.size() - 4)) == 0;
+}
+
 inline bool equals_ignoring_case(std::string_view text, std::string_view lower) {
   if (text.size() != lower.size()) return false;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -72,11 +85,13 @@ inline bool equals_ignoring_case(std::string_view text, std::string_view lower) 
 // The digits at `at`: moves `at` behind them. A number above 32 bits comes out as some number above 32 bits.
 inline uint64_t take_digits(const char* data, size_t& at, size_t end) {
   uint64_t number = 0;
-  for (; at < end; ++at) {
-    const unsigned digit = static_cast<unsigned char>(data[at]) - unsigned{'0'};
+  size_t behind = at;
+  for (; behind < end; ++behind) {
+    const unsigned digit = static_cast<unsigned char>(data[behind]) - unsigned{'0'};
     if (digit > 9) break;
     if (number <= UINT32_MAX) number = number * 10 + digit;
   }
+  at = behind;
   return number;
 }
 

@@ -8,20 +8,7 @@
 namespace sip_async::sip {
 namespace {
 
-constexpr KnownText kSip("sip:");
-constexpr KnownText kSips("sips:");
 constexpr KnownText kTel("tel:");
-
-// Length of "sip:" or "sips:" at the start of data[at, end), any case, else 0. Nearly every URI is one, so it is
-// asked first.
-size_t sip_scheme_length(const char* data, size_t at, size_t end) {
-  if (end - at < kSip.kLength) return 0;
-  if (kSip.matches(data + at)) return kSip.kLength;
-  return end - at > kSip.kLength && kSips.matches(data + at) ? kSips.kLength : 0;
-}
-size_t sip_scheme_length(std::string_view uri) {
-  return sip_scheme_length(uri.data(), 0, uri.size());
-}
 
 size_t other_scheme_length(std::string_view uri) {
   if (uri.empty() || !scan::is_a(uri[0], scan::kAlpha)) return 0;
@@ -71,9 +58,10 @@ std::pair<size_t, size_t> find_user(const char* data, size_t at, size_t end) {
     return {at, scan::find<scan::AnyOf<';'>>(data, at, end)};
   }
   at += scheme;
-  const size_t user_end = find_at_sign(data, at, end);
-  if (user_end == end) return {at, at};
-  return {at, scan::find<scan::AnyOf<':'>>(data, at, user_end)};
+  const size_t user_end = scan::find<scan::AnyOf<'@', ':'>>(data, at, end);
+  // What looked like a password is a port when no '@' follows.
+  if (user_end == end || (data[user_end] == ':' && find_at_sign(data, user_end, end) == end)) return {at, at};
+  return {at, user_end};
 }
 
 }  // namespace

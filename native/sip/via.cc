@@ -123,6 +123,7 @@ bool read_parts(const char* data, size_t& at, size_t end, ViaIndex& out) {
   if (!read_protocol(data, at, end, out, is_ours) || !read_sent_by(data, at, end, out)) return false;
   scan::Param param;
   for (;;) {
+    if (at == end) return is_ours;
     if (take_usual_param(data, at, end, out)) continue;
     switch (scan::next_param(data, at, end, param)) {
       case ParamResult::kNone:
