@@ -7,6 +7,7 @@
 
 #include "sip/known_headers.h"
 #include "sip/known_text.h"
+#include "sip/method_name.h"
 #include "sip/name_addr.h"
 #include "sip/scan.h"
 #include "sip/uri.h"
@@ -21,34 +22,6 @@ constexpr std::array<const char*, static_cast<size_t>(IndexStatus::kCount)> kSta
     "badFromTo", "badCallId",      "badCseq",     "methodMismatch", "badContentLength", "badMaxForwards",
     "badUri",    "hostile",
 };
-
-Method method_of(std::string_view name) {
-  switch (name.size()) {
-    case 3:
-      if (name == "ACK") return Method::kAck;
-      return name == "BYE" ? Method::kBye : Method::kOther;
-    case 4:
-      return name == "INFO" ? Method::kInfo : Method::kOther;
-    case 5:
-      if (name == "PRACK") return Method::kPrack;
-      return name == "REFER" ? Method::kRefer : Method::kOther;
-    case 6:
-      if (name == "INVITE") return Method::kInvite;
-      if (name == "CANCEL") return Method::kCancel;
-      if (name == "NOTIFY") return Method::kNotify;
-      return name == "UPDATE" ? Method::kUpdate : Method::kOther;
-    case 7:
-      if (name == "OPTIONS") return Method::kOptions;
-      if (name == "PUBLISH") return Method::kPublish;
-      return name == "MESSAGE" ? Method::kMessage : Method::kOther;
-    case 8:
-      return name == "REGISTER" ? Method::kRegister : Method::kOther;
-    case 9:
-      return name == "SUBSCRIBE" ? Method::kSubscribe : Method::kOther;
-    default:
-      return Method::kOther;
-  }
-}
 
 enum class LineKind { kHeader, kNameless, kEmpty, kCut };
 
