@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
+#include "sip/known_headers.h"
+#include "sip/known_text.h"
+#include "sip/method_name.h"
 #include "sip/name_addr.h"
 #include "sip/scan.h"
 #include "sip/uri.h"
@@ -19,34 +23,6 @@ constexpr std::array<const char*, static_cast<size_t>(IndexStatus::kCount)> kSta
     "badUri",    "hostile",
 };
 
-Method method_of(std::string_view name) {
-  switch (name.size()) {
-    case 3:
-      if (name == "ACK") return Method::kAck;
-      return name == "BYE" ? Method::kBye : Method::kOther;
-    case 4:
-      return name == "INFO" ? Method::kInfo : Method::kOther;
-    case 5:
-      if (name == "PRACK") return Method::kPrack;
-      return name == "REFER" ? Method::kRefer : Method::kOther;
-    case 6:
-      if (name == "INVITE") return Method::kInvite;
-      if (name == "CANCEL") return Method::kCancel;
-      if (name == "NOTIFY") return Method::kNotify;
-      return name == "UPDATE" ? Method::kUpdate : Method::kOther;
-    case 7:
-      if (name == "OPTIONS") return Method::kOptions;
-      if (name == "PUBLISH") return Method::kPublish;
-      return name == "MESSAGE" ? Method::kMessage : Method::kOther;
-    case 8:
-      return name == "REGISTER" ? Method::kRegister : Method::kOther;
-    case 9:
-      return name == "SUBSCRIBE" ? Method::kSubscribe : Method::kOther;
-    default:
-      return Method::kOther;
-  }
-}
-
 enum class LineKind { kHeader, kNameless, kEmpty, kCut };
 
 struct Line {
@@ -59,12 +35,31 @@ struct Line {
   size_t next = 0;
 };
 
-// Where the line that starts at `at` ends, with its folded lines when `folds`: sets value_end, next and
-// has_control. A line without a line end is cut: nobody can tell what is missing from it.
-bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& line) {
+bool is_crlf(const char* data, size_t at, size_t size) {
+  return at + 2 <= size && std::memcmp(data + at, "\r\n", 2) == 0;
+}
+
+// More than white space, so that one comparison says that there is none.
+bool is_space_or_control(char c) {
+  return static_cast<unsigned char>(c) <= ' ';
+}
+
+// Where a line ends, with its folded lines: `at` is in front of the CR or LF. A line without a line end is cut: nobody can tell
+// what is missing from it.
+struct LineEnd {
+  bool is_cut = false;
+  bool has_control = false;
+  size_t at = 0;
+  size_t next = 0;
+};
+
+// `at` is the first control byte of the line.
+[[gnu::noinline]] LineEnd find_odd_line_end(const char* data, size_t size, size_t at, bool folds) {
+  LineEnd line;
   for (;;) {
-    at = scan::find_control(data, at, size);
-    if (at == size) return false;
+    at = scan::find<scan::Control>(data, at, size);
+    line.is_cut = at == size;
+    if (line.is_cut) return line;
     size_t next = at + 1;
     if (data[at] == '\r' && next < size && data[next] == '\n') {
       ++next;
@@ -81,9 +76,9 @@ bool find_line_end(const char* data, size_t size, size_t at, bool folds, Line& l
       at = next;
       continue;
     }
-    line.value_end = at;
+    line.at = at;
     line.next = next;
-    return true;
+    return line;
   }
 }
 
@@ -108,42 +103,90 @@ bool are_controls_quoted(const char* data, size_t at, size_t end) {
   return true;
 }
 
-void read_line(const char* data, size_t size, size_t at, Line& line) {
-  line.kind = LineKind::kCut;
+// Where the name in data[at, end) ends and the colon behind it stands; `colon` is `end` when the line is nameless.
+struct NameEnd {
+  HeaderId id = HeaderId::kOther;
+  size_t at = 0;
+  size_t colon = 0;
+};
+
+[[gnu::noinline]] NameEnd find_other_name(const char* data, size_t at, size_t end) {
+  NameEnd name;
+  name.colon = name.at = scan::find<scan::AnyOf<':'>>(data, at, end);
+  while (name.at > at && scan::is_wsp(data[name.at - 1])) --name.at;
+  name.id = header_id({data + at, name.at - at});
+  // A known name is made of token characters; only the others need a look.
+  const bool is_name =
+      name.id != HeaderId::kOther || (name.at > at && scan::skip(data, at, name.at, scan::kToken) == name.at);
+  if (!is_name) name.colon = end;
+  return name;
+}
+
+[[gnu::always_inline]] inline NameEnd find_name([[maybe_unused]] size_t size, const char* data, size_t at,
+                                                size_t end) {
+#ifdef SIP_ASYNC_WIDE_SEARCH
+  if (at + 16 <= size) [[likely]] {
+    if (const KnownHeader* known = known_header_at(data + at); known != nullptr && at + known->length < end)
+      return {known->id, at + known->length, at + known->length};
+  }
+#endif
+  return find_other_name(data, at, end);
+}
+
+// Reads the line that starts at `at`. `controls` finds control bytes.
+template <class Controls>
+[[gnu::always_inline]] inline void read_line(Controls& controls, const char* data, size_t size, size_t at,
+                                             Line& line) {
   line.id = HeaderId::kOther;
   line.has_control = false;
-  if (at >= size) return;
-  bool has_cr = data[at] == '\r' && at + 1 < size && data[at + 1] == '\n';
-  if (has_cr || data[at] == '\n') {
-    line.kind = LineKind::kEmpty;
-    line.next = at + (has_cr ? 2 : 1);
-    return;
+  size_t end = controls.next(at);
+  line.next = end + 2;
+  if (end == at) [[unlikely]] {
+    const bool has_crlf = is_crlf(data, at, size);
+    if (has_crlf || (at < size && data[at] == '\n')) {
+      line.kind = LineKind::kEmpty;
+      if (!has_crlf) line.next = at + 1;
+      return;
+    }
   }
-  if (!find_line_end(data, size, at, true, line)) return;
-  size_t colon = scan::find_colon(data, at, line.value_end);
-  line.name_end = colon;
-  while (line.name_end > at && scan::is_wsp(data[line.name_end - 1])) --line.name_end;
-  line.id = header_id({data + at, line.name_end - at});
-  // A known name is made of token characters; only the others need a look.
-  bool is_name = line.id != HeaderId::kOther ||
-                 (line.name_end > at && scan::skip(data, at, line.name_end, scan::kToken) == line.name_end);
-  if (colon == line.value_end || !is_name) {
+  if (!is_crlf(data, end, size) || line.next == size ||
+      (is_space_or_control(data[line.next]) && scan::is_wsp(data[line.next]))) [[unlikely]] {
+    const LineEnd odd = find_odd_line_end(data, size, end, true);
+    line.kind = LineKind::kCut;
+    if (odd.is_cut) return;
+    line.has_control = odd.has_control;
+    end = odd.at;
+    line.next = odd.next;
+  }
+  const NameEnd name = find_name(size, data, at, end);
+  if (name.colon == end) {
     line.kind = LineKind::kNameless;
-    line.id = HeaderId::kOther;
     line.name_end = line.value_at = at;
+    line.value_end = end;
     return;
   }
   line.kind = LineKind::kHeader;
-  if (line.has_control) line.has_control = !are_controls_quoted(data, line.name_end, line.value_end);
-  line.value_at = scan::skip_lws(data, colon + 1, line.value_end);
-  line.value_end = scan::trim_end(data, line.value_at, line.value_end);
+  line.id = name.id;
+  line.name_end = name.at;
+  if (line.has_control) [[unlikely]]
+    line.has_control = !are_controls_quoted(data, name.at, end);
+  line.value_at = name.colon + 1;
+  line.value_end = end;
+  // As it is usually written: one space in front of the value.
+  if (end - name.colon > 2 && data[line.value_at] == ' ') ++line.value_at;
+  if (is_space_or_control(data[line.value_at]) || is_space_or_control(data[end - 1])) [[unlikely]] {
+    line.value_at = scan::skip_lws(data, line.value_at, end);
+    line.value_end = scan::trim_end(data, line.value_at, end);
+  }
 }
 
 // One pass over one message. Each take_ function reads one kind of header into the index.
 class Pass {
+  static constexpr KnownText kSipSlash{"sip/"};
+
  public:
   Pass(const char* data, size_t size, const IndexLimits& limits, MessageIndex& out)
-      : data_(data), size_(size), limits_(limits), out_(out) {}
+      : data_(data), size_(size), limits_(limits), out_(out), controls_(data, size) {}
 
   void run(size_t start) {
     size_t at = take_start_line(start);
@@ -152,7 +195,7 @@ class Pass {
     size_t end = size_;
     bool is_complete = false;
     for (;; at = line.next) {
-      read_line(data_, size_, at, line);
+      read_line(controls_, data_, size_, at, line);
       if (line.kind == LineKind::kCut) break;
       if (line.kind == LineKind::kEmpty) {
         is_complete = true;
@@ -161,6 +204,7 @@ class Pass {
       }
       take_line(at, line);
     }
+    out_.header_count = header_count_;
     if (!is_complete) fault(IndexStatus::kNoHeaderEnd);
     if (out_.via_count == 0 || !has_from_ || !has_to_ || !has_call_id_ || out_.cseq.empty()) {
       fault(IndexStatus::kMissingHeader);
@@ -181,13 +225,16 @@ class Pass {
   }
 
   size_t take_start_line(size_t at) {
-    Line line;
-    if (!find_line_end(data_, size_, at, false, line)) line.value_end = line.next = size_;
-    if (line.value_end - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
-    if (scan::equals_ignoring_case(text(at, std::min(at + 4, line.value_end)), "sip/")) {
-      take_status_line(at, line.value_end);
+    LineEnd line;
+    line.at = controls_.next(at);
+    line.next = line.at + 2;
+    if (!is_crlf(data_, line.at, size_)) line = find_odd_line_end(data_, size_, line.at, false);
+    if (line.is_cut) line.at = line.next = size_;
+    if (line.at - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
+    if (line.at - at >= kSipSlash.kLength && kSipSlash.matches(data_ + at)) {
+      take_status_line(at, line.at);
     } else {
-      take_request_line(at, line.value_end);
+      take_request_line(at, line.at);
     }
     if (line.has_control) fault(IndexStatus::kBadStartLine);
     return line.next;
@@ -209,22 +256,28 @@ class Pass {
   // URI, and the request can be answered. Spaces at the end of the line are a fault, too (RFC 3261 section
   // 7.1).
   void take_request_line(size_t at, size_t end) {
-    size_t method_end = scan::skip(data_, at, end, scan::kToken);
-    if (method_end == at || method_end == end || data_[method_end] != ' ')
+    constexpr std::string_view kUsual = " SIP/2.0";
+    const size_t method_end = scan::find<scan::AnyOf<' '>>(data_, at, end);
+    if (method_end == at || method_end == end) return fault(IndexStatus::kBadStartLine);
+    const Method method = method_of(text(at, method_end));
+    // A known name is made of token characters; only the others need a look.
+    if (method == Method::kOther && scan::skip(data_, at, method_end, scan::kToken) != method_end)
       return fault(IndexStatus::kBadStartLine);
-    size_t line_end = end;
-    while (line_end > method_end && scan::is_lws(data_[line_end - 1])) --line_end;
+    const size_t line_end = scan::trim_end(data_, method_end, end);
     size_t version_at = line_end;
+    const bool is_usual = line_end - method_end > kUsual.size() &&
+                          std::memcmp(data_ + line_end - kUsual.size(), kUsual.data(), kUsual.size()) == 0;
+    if (is_usual) version_at -= kUsual.size() - 1;
     while (version_at > method_end && data_[version_at - 1] != ' ') --version_at;
-    size_t uri_at = method_end + 1;
+    const size_t uri_at = method_end + 1;
     if (version_at <= uri_at) return fault(IndexStatus::kBadStartLine);
 
     out_.is_request = true;
     out_.method_name = scan::slice(at, method_end);
-    out_.method = method_of(text(at, method_end));
+    out_.method = method;
     out_.ruri = scan::slice(uri_at, version_at - 1);
     if (!check_request_uri(text(uri_at, version_at - 1))) fault(IndexStatus::kBadUri);
-    take_version(text(version_at, line_end));
+    if (!is_usual) take_version(text(version_at, line_end));
     if (line_end != end) fault(IndexStatus::kBadStartLine);
   }
 
@@ -245,8 +298,7 @@ class Pass {
   }
 
   void take_line(size_t at, const Line& line) {
-    ++out_.header_count;
-    if (out_.header_count > limits_.max_headers) fault(IndexStatus::kTooManyHeaders);
+    if (++header_count_ > limits_.max_headers) fault(IndexStatus::kTooManyHeaders);
     if (line.next - at > limits_.max_line_bytes) fault(IndexStatus::kTooLarge);
     // A line with control bytes is not read any further, so that they never come back in a reply.
     if (line.has_control || line.kind == LineKind::kNameless) return fault(IndexStatus::kBadHeader);
@@ -290,8 +342,7 @@ class Pass {
       at = scan::skip_lws(data_, at, end);
       if (at == end || data_[at] == ',') fault(IndexStatus::kBadVia);
       if (at == end) return;
-      // Most lines hold one value, and memchr says so faster than a reader of quotes does.
-      at = std::memchr(data_ + at, ',', end - at) == nullptr ? end : scan::value_end(data_, at, end);
+      at = scan::value_end(data_, at, end);
       if (++out_.via_count > limits_.max_vias) fault(IndexStatus::kTooManyVias);
       if (at == end) return;
       ++at;
@@ -316,19 +367,24 @@ class Pass {
     out_.cseq = value;
     size_t at = value.offset;
     size_t end = at + value.length;
-    size_t number_end = scan::skip(data_, at, end, scan::kDigit);
-    size_t method_at = scan::skip_lws(data_, number_end, end);
-    size_t method_end = scan::skip(data_, method_at, end, scan::kToken);
-    uint32_t number = 0;
-    if (!scan::read_decimal(text(at, number_end), ~0u, number) || method_at == number_end ||
-        method_at == end || method_end != end) {
+    const uint64_t number = scan::take_digits(data_, at, end);
+    const size_t number_end = at;
+    const size_t method_at = scan::skip_lws(data_, number_end, end);
+    const std::string_view name = text(method_at, end);
+    const bool is_same = out_.is_request && scan::is_same(name, out_.method_name.of(data_));
+    const Method method = is_same ? out_.method : method_of(name);
+    // The request line's method and known ones are made of token characters; only the others need a look.
+    const bool is_token =
+        is_same || method != Method::kOther || scan::skip(data_, method_at, end, scan::kToken) == end;
+    if (number_end == value.offset || number > UINT32_MAX || method_at == number_end || method_at == end ||
+        !is_token) {
       return fault(IndexStatus::kBadCseq);
     }
-    out_.cseq_number = number;
+    out_.cseq_number = static_cast<uint32_t>(number);
     if (!out_.is_request) {
       out_.method_name = scan::slice(method_at, end);
-      out_.method = method_of(text(method_at, end));
-    } else if (text(method_at, end) != out_.method_name.of(data_)) {
+      out_.method = method;
+    } else if (!is_same) {
       fault(IndexStatus::kMethodMismatch);
     }
   }
@@ -362,6 +418,8 @@ class Pass {
   size_t size_;
   const IndexLimits& limits_;
   MessageIndex& out_;
+  scan::ControlWalk controls_;
+  uint16_t header_count_ = 0;
   uint32_t content_length_ = 0;
   bool is_length_known_ = false;
   bool has_from_ = false;
@@ -399,7 +457,10 @@ bool is_answerable(const MessageIndex& index) {
 
 bool next_header(const char* data, size_t size, uint16_t at, HeaderLine& out) {
   Line line;
-  read_line(data, std::min(size, kMaxMessageBytes), at, line);
+  size = std::min(size, kMaxMessageBytes);
+  if (at >= size) return false;
+  scan::ControlSearch controls(data, size);
+  read_line(controls, data, size, at, line);
   if (line.kind == LineKind::kCut || line.kind == LineKind::kEmpty) return false;
   out.id = line.id;
   out.name = scan::slice(at, line.name_end);

@@ -1,78 +1,31 @@
 // Header names: long and compact forms to HeaderId. RFC 3261 section 7.3.3 and the IANA list of compact
 // forms.
-#include <array>
-#include <bit>
 #include <cstring>
-#include <type_traits>
 
 #include "sip/header_index.h"
+#include "sip/known_headers.h"
 #include "sip/scan.h"
 
 namespace sip_async::sip {
 namespace {
 
-template <size_t Length>
-using WordFor =
-    std::conditional_t<(Length >= 8), uint64_t, std::conditional_t<(Length >= 4), uint32_t, uint16_t>>;
+template <class Word>
+bool ends_match(const char* name, const KnownHeader& known) {
+  const auto matches_at = [&](size_t at) {
+    Word word, fold, wanted;
+    std::memcpy(&word, name + at, sizeof word);
+    std::memcpy(&fold, known.fold.data() + at, sizeof fold);
+    std::memcpy(&wanted, known.name.data() + at, sizeof wanted);
+    return static_cast<Word>(word | fold) == wanted;
+  };
+  return matches_at(0) && matches_at(known.length - sizeof(Word));
+}
 
-// A lower-case name as two words that overlap, so that a comparison takes two loads and no loop. Only letters
-// are folded: '-' with the case bit set would also be what CR turns into.
-template <size_t Size>
-class KnownName {
- public:
-  static constexpr size_t kLength = Size - 1;
-  static_assert(kLength >= 2 && kLength <= 16);
-
-  consteval explicit KnownName(const char (&lower)[Size])
-      : first_(word(lower, 0)),
-        last_(word(lower, kLength - sizeof(Word))),
-        first_fold_(fold(lower, 0)),
-        last_fold_(fold(lower, kLength - sizeof(Word))) {}
-
-  bool matches(const char* name) const {
-    Word first;
-    Word last;
-    std::memcpy(&first, name, sizeof(Word));
-    std::memcpy(&last, name + kLength - sizeof(Word), sizeof(Word));
-    return static_cast<Word>(first | first_fold_) == first_ && static_cast<Word>(last | last_fold_) == last_;
-  }
-
- private:
-  using Word = WordFor<kLength>;
-  using Bytes = std::array<char, sizeof(Word)>;
-
-  static consteval Word word(const char (&lower)[Size], size_t at) {
-    Bytes bytes{};
-    for (size_t i = 0; i < sizeof(Word); ++i) bytes[i] = lower[at + i];
-    return std::bit_cast<Word>(bytes);
-  }
-  static consteval Word fold(const char (&lower)[Size], size_t at) {
-    Bytes bytes{};
-    for (size_t i = 0; i < sizeof(Word); ++i) bytes[i] = lower[at + i] == '-' ? 0 : 0x20;
-    return std::bit_cast<Word>(bytes);
-  }
-
-  Word first_, last_, first_fold_, last_fold_;
-};
-
-constexpr KnownName kTo("to");
-constexpr KnownName kFrom("from");
-constexpr KnownName kVia("via");
-constexpr KnownName kCseq("cseq");
-constexpr KnownName kRoute("route");
-constexpr KnownName kReason("reason");
-constexpr KnownName kCallId("call-id");
-constexpr KnownName kContact("contact");
-constexpr KnownName kExpires("expires");
-constexpr KnownName kRequire("require");
-constexpr KnownName kSupported("supported");
-constexpr KnownName kTimestamp("timestamp");
-constexpr KnownName kUserAgent("user-agent");
-constexpr KnownName kMaxForwards("max-forwards");
-constexpr KnownName kContentType("content-type");
-constexpr KnownName kRecordRoute("record-route");
-constexpr KnownName kProxyRequire("proxy-require");
-constexpr KnownName kContentLength("content-length");
+// Two words that overlap hold every byte of a name.
+bool is_name_of(const char* name, const KnownHeader& known) {
+  if (known.length >= 8) return ends_match<uint64_t>(name, known);
+  return known.length >= 4 ? ends_match<uint32_t>(name, known) : ends_match<uint16_t>(name, known);
+}
 
 HeaderId compact_id(char letter) {
   switch (scan::to_lower(letter)) {
@@ -148,39 +101,10 @@ std::string_view long_name(std::string_view name) {
 }  // namespace
 
 HeaderId header_id(std::string_view name) {
-  const char* p = name.data();
-  auto either = [p](const auto& known, HeaderId id) { return known.matches(p) ? id : HeaderId::kOther; };
-  switch (name.size()) {
-    case 1:
-      return compact_id(p[0]);
-    case 2:
-      return either(kTo, HeaderId::kTo);
-    case 3:
-      return either(kVia, HeaderId::kVia);
-    case 4:
-      return kFrom.matches(p) ? HeaderId::kFrom : either(kCseq, HeaderId::kCseq);
-    case 5:
-      return either(kRoute, HeaderId::kRoute);
-    case 6:
-      return either(kReason, HeaderId::kReason);
-    case 7:
-      if (kCallId.matches(p)) return HeaderId::kCallId;
-      if (kContact.matches(p)) return HeaderId::kContact;
-      return kExpires.matches(p) ? HeaderId::kExpires : either(kRequire, HeaderId::kRequire);
-    case 9:
-      return kSupported.matches(p) ? HeaderId::kSupported : either(kTimestamp, HeaderId::kTimestamp);
-    case 10:
-      return either(kUserAgent, HeaderId::kUserAgent);
-    case 12:
-      if (kMaxForwards.matches(p)) return HeaderId::kMaxForwards;
-      return kContentType.matches(p) ? HeaderId::kContentType : either(kRecordRoute, HeaderId::kRecordRoute);
-    case 13:
-      return either(kProxyRequire, HeaderId::kProxyRequire);
-    case 14:
-      return either(kContentLength, HeaderId::kContentLength);
-    default:
-      return HeaderId::kOther;
-  }
+  if (name.size() == 1) return compact_id(name[0]);
+  if (name.size() < kShortestKnownHeader || name.size() > kLongestKnownHeader) return HeaderId::kOther;
+  const KnownHeader& known = kKnownHeaders[known_header_slot(name.size(), name.size() == 2 ? ':' : name[2])];
+  return known.length == name.size() && is_name_of(name.data(), known) ? known.id : HeaderId::kOther;
 }
 
 bool header_name_equals(std::string_view a, std::string_view b) {

@@ -1,5 +1,6 @@
 #include "sip/name_addr.h"
 
+#include "sip/known_text.h"
 #include "sip/scan.h"
 #include "sip/uri.h"
 
@@ -8,10 +9,12 @@ namespace {
 
 using scan::ParamResult;
 
-bool is_plausible_uri(std::string_view uri) {
-  size_t scheme = scheme_length(uri);
-  if (scheme == 0 || scheme == uri.size()) return false;
-  return scan::skip(uri.data(), scheme, uri.size(), scan::kUri) == uri.size();
+constexpr KnownText kTag(";tag=");
+
+bool has_scheme(const char* data, Slice uri) {
+  size_t scheme = sip_scheme_length(data, uri.offset, size_t{uri.offset} + uri.length);
+  if (scheme == 0) scheme = scheme_length(uri.of(data));
+  return scheme != 0 && scheme != uri.length;
 }
 
 // Where '<' stands, or `end` for an addr-spec. A display name outside quotes may hold more than tokens:
@@ -24,15 +27,9 @@ bool find_angle(const char* data, size_t at, size_t end, size_t& angle) {
     angle = scan::skip_lws(data, at, end);
     return angle < end && data[angle] == '<';
   }
-  for (; at < end; ++at) {
-    char c = data[at];
-    if (c == '<') break;
-    if (c == ';') {
-      at = end;
-      break;
-    }
-    if (c == '"' || c == '>') return false;
-  }
+  at = scan::find<scan::AnyOf<'<', ';', '"', '>'>>(data, at, end);
+  if (at < end && data[at] == ';') at = end;
+  if (at < end && data[at] != '<') return false;
   angle = at;
   return true;
 }
@@ -45,17 +42,18 @@ bool read_address_uri(const char* data, Slice value, Slice& uri, size_t& behind)
   size_t angle = end;
   if (at == end || !find_angle(data, at, end, angle)) return false;
   if (angle == end) {
-    behind = at;
-    while (behind < end && data[behind] != ';' && data[behind] != ',' && !scan::is_lws(data[behind]))
-      ++behind;
+    behind = scan::find<scan::AnyOf<';', ',', ' ', '\t', '\r', '\n'>>(data, at, end);
     uri = scan::slice(at, behind);
-  } else {
-    const void* close = std::memchr(data + angle, '>', end - angle);
-    if (close == nullptr) return false;
-    behind = static_cast<size_t>(static_cast<const char*>(close) - data) + 1;
-    uri = scan::slice(angle + 1, behind - 1);
+    return has_scheme(data, uri) && scan::skip(data, at, behind, scan::kUri) == behind;
   }
-  return is_plausible_uri(uri.of(data));
+  // A '>' is no byte of a URI, so one search says that there are only such bytes, and where they end.
+  size_t close = scan::skip(data, angle + 1, end, scan::kUri);
+  const bool is_plain = close < end && data[close] == '>';
+  if (!is_plain) close = scan::find<scan::AnyOf<'>'>>(data, close, end);
+  if (close == end) return false;
+  behind = close + 1;
+  uri = scan::slice(angle + 1, close);
+  return is_plain && has_scheme(data, uri);
 }
 
 bool read_name_addr(const char* data, Slice value, AddressIndex& out) {
@@ -64,13 +62,21 @@ bool read_name_addr(const char* data, Slice value, AddressIndex& out) {
   size_t end = size_t{value.offset} + value.length;
   size_t at = 0;
   if (!read_address_uri(data, value, out.uri, at)) return false;
-  if (std::string_view user = uri_user(out.uri.of(data)); !user.empty()) {
-    auto begin = static_cast<size_t>(user.data() - data);
-    out.user = scan::slice(begin, begin + user.size());
-  }
+  out.user = uri_user(data, out.uri);
 
   scan::Param param;
   for (;;) {
+    if (at == end) return true;
+    // The one parameter that nearly every address has.
+    if (end - at > kTag.kLength && kTag.matches(data + at)) {
+      const size_t value_at = at + kTag.kLength;
+      const size_t value_end = scan::skip(data, value_at, end, scan::kParamValue);
+      if (value_end != value_at && out.tag.empty()) {
+        out.tag = scan::slice(value_at, value_end);
+        at = value_end;
+        continue;
+      }
+    }
     switch (scan::next_param(data, at, end, param)) {
       case ParamResult::kNone:
         return at == end;

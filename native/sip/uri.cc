@@ -1,49 +1,67 @@
 #include "sip/uri.h"
 
-#include <algorithm>
+#include <utility>
 
+#include "sip/known_text.h"
 #include "sip/scan.h"
 
 namespace sip_async::sip {
 namespace {
 
-// Length of "sip:" or "sips:" at the start of `uri`, any case, else 0. Nearly every URI is one, so it is
-// asked first.
-size_t sip_scheme_length(std::string_view uri) {
-  if (uri.size() < 4 || scan::to_lower(uri[0]) != 's' || scan::to_lower(uri[1]) != 'i' ||
-      scan::to_lower(uri[2]) != 'p') {
-    return 0;
+constexpr KnownText kTel("tel:");
+
+size_t other_scheme_length(std::string_view uri) {
+  if (uri.empty() || !scan::is_a(uri[0], scan::kAlpha)) return 0;
+  for (size_t i = 1; i < uri.size(); ++i) {
+    char c = uri[i];
+    if (c == ':') return i + 1;
+    if (!scan::is_a(c, scan::kAlpha) && !scan::is_digit(c) && c != '+' && c != '-' && c != '.') return 0;
   }
-  if (uri[3] == ':') return 4;
-  return uri.size() > 4 && scan::to_lower(uri[3]) == 's' && uri[4] == ':' ? 5 : 0;
+  return 0;
 }
 
-constexpr int kUriAscii = scan::kUri | scan::kVisible;
-
-size_t host_length(std::string_view text) {
-  if (text.empty() || text[0] != '[') return scan::skip(text.data(), 0, text.size(), scan::kHost);
-  size_t close = scan::skip(text.data(), 1, text.size(), scan::kIpv6);
-  return close > 1 && close < text.size() && text[close] == ']' ? close + 1 : 0;
+// In front of the first '@' at or behind `at`, else `end`. A user may hold ; ? / and , unescaped, an '@' it may not.
+size_t find_at_sign(const char* data, size_t at, size_t end) {
+  return scan::find<scan::AnyOf<'@'>>(data, at, end);
 }
 
 struct HostPort {
-  size_t host_length = 0;
-  size_t length = 0;  // with the port
+  size_t host_end = 0;
+  size_t end = 0;  // of the port, too
   bool has_port = false;
   uint16_t port = 0;
 };
 
 // "host[:port]" in front of the end, ';' or '?'. A port that is none leaves port 0 and is no reason to fail.
-bool read_host_port(std::string_view text, HostPort& out) {
-  out.host_length = out.length = host_length(text);
-  if (out.host_length == 0) return false;
-  if (out.length < text.size() && text[out.length] == ':') {
-    size_t port_end = std::min(text.find_first_of(";?", out.length), text.size());
-    out.has_port = true;
-    read_port(text.substr(out.length + 1, port_end - out.length - 1), out.port);
-    out.length = port_end;
+bool read_host_port(const char* data, size_t at, size_t end, HostPort& out) {
+  out.host_end = out.end = scan::host_end(data, at, end);
+  if (out.host_end == at) return false;
+  const auto is_end = [&] { return out.end == end || data[out.end] == ';' || data[out.end] == '?'; };
+  if (out.end == end || data[out.end] != ':') return is_end();
+  ++out.end;
+  out.has_port = true;
+  const uint64_t number = scan::take_digits(data, out.end, end);
+  if (is_end()) {
+    out.port = number <= 65535 ? static_cast<uint16_t>(number) : 0;
+  } else {
+    out.end = scan::find<scan::AnyOf<';', '?'>>(data, out.end, end);
   }
-  return out.length == text.size() || text[out.length] == ';' || text[out.length] == '?';
+  return true;
+}
+
+// The user of data[at, end), both ends of it; the same twice when there is none.
+std::pair<size_t, size_t> find_user(const char* data, size_t at, size_t end) {
+  const size_t scheme = sip_scheme_length(data, at, end);
+  if (scheme == 0) {
+    if (end - at < kTel.kLength || !kTel.matches(data + at)) return {at, at};
+    at += kTel.kLength;
+    return {at, scan::find<scan::AnyOf<';'>>(data, at, end)};
+  }
+  at += scheme;
+  const size_t user_end = scan::find<scan::AnyOf<'@', ':'>>(data, at, end);
+  // What looked like a password is a port when no '@' follows.
+  if (user_end == end || (data[user_end] == ':' && find_at_sign(data, user_end, end) == end)) return {at, at};
+  return {at, user_end};
 }
 
 }  // namespace
@@ -56,14 +74,8 @@ bool read_port(std::string_view text, uint16_t& port) {
 }
 
 size_t scheme_length(std::string_view uri) {
-  if (size_t sip = sip_scheme_length(uri); sip != 0) return sip;
-  if (uri.empty() || !scan::is_a(uri[0], scan::kAlpha)) return 0;
-  for (size_t i = 1; i < uri.size(); ++i) {
-    char c = uri[i];
-    if (c == ':') return i + 1;
-    if (!scan::is_a(c, scan::kAlpha) && !scan::is_digit(c) && c != '+' && c != '-' && c != '.') return 0;
-  }
-  return 0;
+  const size_t sip = sip_scheme_length(uri);
+  return sip != 0 ? sip : other_scheme_length(uri);
 }
 
 bool is_sip_uri(std::string_view uri) {
@@ -72,14 +84,12 @@ bool is_sip_uri(std::string_view uri) {
 
 bool split_sip_uri(std::string_view uri, SipUri& out) {
   out = SipUri{};
-  size_t scheme = sip_scheme_length(uri);
-  if (scheme == 0) return false;
-  std::string_view rest = uri.substr(scheme);
+  size_t at = sip_scheme_length(uri);
+  if (at == 0) return false;
 
-  // A user may hold ; ? / and , unescaped, an '@' it may not: the first one ends it.
-  if (size_t at = rest.find('@'); at != std::string_view::npos) {
-    std::string_view userinfo = rest.substr(0, at);
-    rest.remove_prefix(at + 1);
+  if (size_t user_end = find_at_sign(uri.data(), at, uri.size()); user_end != uri.size()) {
+    std::string_view userinfo = uri.substr(at, user_end - at);
+    at = user_end + 1;
     size_t colon = userinfo.find(':');
     out.has_user = true;
     out.user = userinfo.substr(0, colon);
@@ -87,24 +97,22 @@ bool split_sip_uri(std::string_view uri, SipUri& out) {
   }
 
   HostPort found;
-  if (!read_host_port(rest, found)) return false;
-  out.host = rest.substr(0, found.host_length);
+  if (!read_host_port(uri.data(), at, uri.size(), found)) return false;
+  out.host = uri.substr(at, found.host_end - at);
   out.has_port = found.has_port;
   out.port = found.port;
-  out.tail = rest.substr(found.length);
+  out.tail = uri.substr(found.end);
   return true;
 }
 
 std::string_view uri_user(std::string_view uri) {
-  size_t scheme = sip_scheme_length(uri);
-  if (scheme == 0) {
-    bool is_tel = scan::equals_ignoring_case(uri.substr(0, 4), "tel:");
-    return is_tel ? uri.substr(4, uri.find(';') - 4) : std::string_view();
-  }
-  size_t at = uri.find('@', scheme);
-  if (at == std::string_view::npos) return {};
-  uri = uri.substr(scheme, at - scheme);
-  return uri.substr(0, uri.find(':'));
+  const auto [begin, end] = find_user(uri.data(), 0, uri.size());
+  return uri.substr(begin, end - begin);
+}
+
+Slice uri_user(const char* data, Slice uri) {
+  const auto [begin, end] = find_user(data, uri.offset, size_t{uri.offset} + uri.length);
+  return begin == end ? Slice{} : scan::slice(begin, end);
 }
 
 bool has_bad_port(std::string_view uri) {
@@ -113,15 +121,14 @@ bool has_bad_port(std::string_view uri) {
 }
 
 bool check_request_uri(std::string_view uri) {
-  size_t scheme = scheme_length(uri);
+  const size_t sip = sip_scheme_length(uri);
+  const size_t scheme = sip != 0 ? sip : other_scheme_length(uri);
   if (scheme == 0 || scheme == uri.size()) return false;
-  for (char c : uri) {
-    if ((scan::kClasses[static_cast<unsigned char>(c)] & kUriAscii) != kUriAscii) return false;
-  }
-  if (!is_sip_uri(uri)) return true;
-  size_t at = uri.find('@', scheme);
+  if (scan::find<scan::NotVisibleUri>(uri.data(), scheme, uri.size()) != uri.size()) return false;
+  if (sip == 0) return true;
+  const size_t user_end = find_at_sign(uri.data(), sip, uri.size());
   HostPort found;
-  return read_host_port(uri.substr(at == std::string_view::npos ? scheme : at + 1), found) &&
+  return read_host_port(uri.data(), user_end == uri.size() ? sip : user_end + 1, uri.size(), found) &&
          (!found.has_port || found.port != 0);
 }
 

@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "sip/header_index.h"
+#include "sip/known_text.h"
+
 namespace sip_async::sip {
 
 struct SipUri {
@@ -21,6 +24,18 @@ struct SipUri {
 // Digits only, 1 to 65535. A port of 0 is refused: nothing can be sent to it.
 bool read_port(std::string_view text, uint16_t& port);
 
+// Length of "sip:" or "sips:" at the start of data[at, end), any case, else 0. Nearly every URI is one, so it is asked first.
+inline size_t sip_scheme_length(const char* data, size_t at, size_t end) {
+  constexpr KnownText kSip("sip:");
+  constexpr KnownText kSips("sips:");
+  if (end - at < kSip.kLength) return 0;
+  if (kSip.matches(data + at)) return kSip.kLength;
+  return end - at > kSip.kLength && kSips.matches(data + at) ? kSips.kLength : 0;
+}
+inline size_t sip_scheme_length(std::string_view uri) {
+  return sip_scheme_length(uri.data(), 0, uri.size());
+}
+
 // Length of "scheme:" at the start of `uri`, 0 when there is none.
 size_t scheme_length(std::string_view uri);
 bool is_sip_uri(std::string_view uri);  // sip: or sips:, any case
@@ -31,6 +46,7 @@ bool split_sip_uri(std::string_view uri, SipUri& out);
 
 // User part of a sip:, sips: or tel: URI, without password; empty when there is none.
 std::string_view uri_user(std::string_view uri);
+Slice uri_user(const char* data, Slice uri);
 
 // True for a sip: or sips: URI whose port is there and is no port.
 bool has_bad_port(std::string_view uri);

@@ -2,8 +2,8 @@
 // between all of them.
 #include <cstring>
 
+#include "sip/known_text.h"
 #include "sip/scan.h"
-#include "sip/uri.h"
 #include "sip/via.h"
 
 namespace sip_async::sip {
@@ -18,12 +18,6 @@ Transport transport_of(std::string_view name) {
   if (scan::equals_ignoring_case(name, "ws")) return Transport::kWs;
   if (scan::equals_ignoring_case(name, "wss")) return Transport::kWss;
   return Transport::kOther;
-}
-
-size_t host_end(const char* data, size_t at, size_t end) {
-  if (at == end || data[at] != '[') return scan::skip(data, at, end, scan::kHost);
-  size_t close = scan::skip(data, at + 1, end, scan::kIpv6);
-  return close > at + 1 && close < end && data[close] == ']' ? close + 1 : at;
 }
 
 // Moves `at` behind `lower` and the white space around it.
@@ -67,16 +61,19 @@ bool read_protocol(const char* data, size_t& at, size_t end, ViaIndex& out, bool
 
 bool read_sent_by(const char* data, size_t& at, size_t end, ViaIndex& out) {
   size_t begin = at;
-  size_t stop = host_end(data, begin, end);
+  size_t stop = scan::host_end(data, begin, end);
   if (stop == begin) return false;
   out.host = scan::slice(begin, stop);
   out.sent_by = out.host;
   at = scan::skip_lws(data, stop, end);
   if (at == end || data[at] != ':') return true;
   size_t port_at = scan::skip_lws(data, at + 1, end);
-  at = scan::skip(data, port_at, end, scan::kDigit);
+  at = port_at;
+  const uint64_t port = scan::take_digits(data, at, end);
   out.sent_by = scan::slice(begin, at);
-  return read_port({data + port_at, at - port_at}, out.port);
+  if (port == 0 || port > 65535) return false;
+  out.port = static_cast<uint16_t>(port);
+  return true;
 }
 
 // A second branch, received or rport would leave it to the reader which one counts, so it is refused.
@@ -100,11 +97,34 @@ bool note_param(const char* data, const scan::Param& param, ViaIndex& out) {
   return true;
 }
 
+// The parameters that nearly every Via has, as they are usually written; what is odd about them is left to note_param().
+bool take_usual_param(const char* data, size_t& at, size_t end, ViaIndex& out) {
+  constexpr KnownText kBranch(";branch=");
+  constexpr KnownText kRport(";rport");
+  if (end - at > kBranch.kLength && kBranch.matches(data + at)) {
+    const size_t value_at = at + kBranch.kLength;
+    const size_t value_end = scan::skip(data, value_at, end, scan::kParamValue);
+    if (value_end == value_at || !out.branch.empty()) return false;
+    out.branch = scan::slice(value_at, value_end);
+    at = value_end;
+    return true;
+  }
+  if (end - at < kRport.kLength || !kRport.matches(data + at) || out.has_rport) return false;
+  const size_t name_end = at + kRport.kLength;
+  if (name_end != end && data[name_end] != ';') return false;
+  out.has_rport = true;
+  out.rport_at = static_cast<uint16_t>(name_end);
+  at = name_end;
+  return true;
+}
+
 bool read_parts(const char* data, size_t& at, size_t end, ViaIndex& out) {
   bool is_ours = true;
   if (!read_protocol(data, at, end, out, is_ours) || !read_sent_by(data, at, end, out)) return false;
   scan::Param param;
   for (;;) {
+    if (at == end) return is_ours;
+    if (take_usual_param(data, at, end, out)) continue;
     switch (scan::next_param(data, at, end, param)) {
       case ParamResult::kNone:
         return is_ours;
